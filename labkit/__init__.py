@@ -1,0 +1,1 @@
+"""labkit: servers that live in the background of a notebook's kernel."""
