@@ -1,0 +1,139 @@
+"""What holds for every test: it ends, it leaves no service behind, and it leaves the environment as it was.
+
+The hooks stand in plugin objects, registered by hand: a conftest's own hooks see only the tests below its
+folder, and the notebooks' cells, which nbval collects elsewhere, need two of them as well.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MASTERS = ROOT / "notebooks" / "soluciones"
+
+# Seconds that a test may take, set-up and tear-down included; @pytest.mark.limit(seconds) says otherwise.
+LIMIT = 60
+# How long a test that was told to stop may go on before the whole run is ended.
+LAST_RESORT = 20
+
+# What a shell may hold and would change what labkit does or shows.
+for name in ("HOST", "PORT", "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT", "LABKIT_STRICT", "MPLBACKEND"):
+    os.environ.pop(name, None)
+for name in [name for name in os.environ if name.startswith("JUPYTERHUB_")]:
+    os.environ.pop(name)
+
+
+class Watchdog:
+    """Make a test that hangs a test that fails.
+
+    On POSIX an alarm raises in the main thread, even inside a blocking call, and the run goes on. Where there
+    is no alarm (Windows), or the exception is swallowed, a timer prints every thread's stack and ends it all.
+    """
+
+    def __init__(self, stderr: int) -> None:
+        """`stderr`: the descriptor of the real one, which shows what is printed just before the end."""
+        self.stderr = stderr
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        mark = item.get_closest_marker("limit")
+        limit = float(mark.args[0]) if mark else LIMIT
+        give_up = threading.Timer(limit + LAST_RESORT, self.end_the_run, (item.nodeid, limit + LAST_RESORT))
+        give_up.daemon = True
+        give_up.start()
+        alarm = getattr(signal, "SIGALRM", None)
+        if alarm is not None:
+            before = signal.signal(alarm, lambda _number, _frame: self.stop_the_test(limit))
+            signal.setitimer(signal.ITIMER_REAL, limit)
+        try:
+            return (yield)
+        finally:
+            give_up.cancel()
+            if alarm is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(alarm, before)
+
+    def stop_the_test(self, limit: float) -> None:
+        faulthandler.dump_traceback(file=2, all_threads=True)
+        pytest.fail(f"not done after {limit:g} s (every thread's stack is below)")
+
+    def end_the_run(self, nodeid: str, seconds: float) -> None:
+        os.write(self.stderr, f"\n{nodeid} goes on after {seconds:g} s: ending the run\n".encode())
+        faulthandler.dump_traceback(file=self.stderr, all_threads=True)
+        os._exit(3)
+
+
+class StrictMasters:
+    """Have `labkit.check` raise in the masters' kernels, which inherit this process's environment."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if item.path.suffix == ".ipynb" and item.path.is_relative_to(MASTERS):
+            os.environ["LABKIT_STRICT"] = "1"
+        else:
+            os.environ.pop("LABKIT_STRICT", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"limit(seconds): may take this long and not only {LIMIT} s")
+    config.pluginmanager.register(Watchdog(os.dup(2)))
+    config.pluginmanager.register(StrictMasters())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the slow ones come last: a mistake in a module is told before a browser opens."""
+    items.sort(
+        key=lambda item: (item.path.is_relative_to(ROOT / "tests" / "browser"), item.path.suffix == ".ipynb")
+    )
+
+
+def running() -> set[Any]:
+    """The services that run now; none while nothing has imported the roster."""
+    if "labkit.roster" not in sys.modules:
+        return set()
+    labkit: Any = importlib.import_module("labkit")
+    return {service for service in labkit.services().values() if service.state in ("corriendo", "en pausa")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Fail the test that leaves a service it started, and stop it for the tests that follow.
+
+    What ran before the test (a module's fixture) is not its own.
+    """
+    before = running()
+    yield
+    left = running() - before
+    for service in left:
+        service.stop(grace=0)
+    assert not left, f"left running: {sorted(service.name for service in left)}"
+
+
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """Fail the test that changes the environment: use `monkeypatch.setenv`."""
+
+    def environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+    before = environment()
+    yield
+    after = environment()
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    for name in changed:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            del os.environ[name]
+    # Names only: a value may be a secret and a test's report is public.
+    assert not changed, "use monkeypatch.setenv"
