@@ -1,0 +1,91 @@
+"""How services show in a notebook: a small table where there is HTML, one clean line where there is none.
+
+Neither holds a time, and the port stands in the link's target only, so a cell may end in a service.
+Colours come from JupyterLab's theme, and every state has a sign and a word besides its colour.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from labkit import messages
+
+if TYPE_CHECKING:
+    from labkit.service import Service
+
+_LAST_LINES = 5
+# Okabe and Ito's palette: apart from each other for colour-blind readers too.
+_SIGNS = {
+    messages.RUNNING: ("●", "#009e73"),
+    messages.PAUSED: ("‖", "#e69f00"),
+    messages.STOPPED: ("○", "#7f7f7f"),
+    messages.KILLED: ("✕", "#d55e00"),
+}
+_TABLE = "border-collapse:collapse;margin:.2em 0"
+_CELL = "text-align:left;padding:.15em .9em .15em 0;vertical-align:top"
+_LOG = "margin:.2em 0 0;padding:.3em .6em;border-left:3px solid #7f7f7f;font-size:90%;overflow-x:auto"
+
+
+def service_line(service: Service) -> str:
+    """`inventario · corriendo · 3 peticiones · 0 errores`."""
+    return f"{service.name} · {service.state} · {_counts(service)}"
+
+
+def lines(services: Iterable[Service]) -> str:
+    """A line a service."""
+    return "\n".join(service_line(service) for service in services) or messages.NO_SERVICES
+
+
+def service_html(service: Service) -> str:
+    """The table of one service, its last journal lines below."""
+    last = service.journal.lines[-_LAST_LINES:]
+    log = f'<pre style="{_LOG}">{html.escape(chr(10).join(last))}</pre>' if last else ""
+    return table_html([service]) + log
+
+
+def table_html(services: Iterable[Service]) -> str:
+    """A table with a row a service."""
+    rows = "".join(_row(service) for service in services)
+    if not rows:
+        return html.escape(messages.NO_SERVICES)
+    head = "".join(f'<th style="{_CELL}">{html.escape(column)}</th>' for column in messages.COLUMNS)
+    return f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def link(service: Service) -> str:
+    """Where the reader's browser finds the service.
+
+    On JupyterHub and Binder the browser is elsewhere: jupyter-server-proxy passes `proxy/<port>/` on.
+    """
+    prefix = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return f"{prefix.rstrip('/')}/proxy/{service.port}/" if prefix else f"{service.url}/"
+
+
+def _row(service: Service) -> str:
+    sign, colour = _SIGNS[service.state]
+    target = html.escape(link(service), quote=True)
+    counts = service.journal.counts
+    cells = (
+        f"<b>{html.escape(service.name)}</b>",
+        f'<span style="color:{colour}">{sign}</span> {html.escape(service.state)}',
+        f'<a href="{target}" target="_blank" rel="noopener">{messages.OPEN_LINK}</a>'
+        if service.running
+        else "–",
+        str(counts["requests"]),
+        str(counts["errors"]),
+    )
+    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _counts(service: Service) -> str:
+    counts = service.journal.counts
+    requests, errors = counts["requests"], counts["errors"]
+    return messages.COUNTS.format(
+        requests=requests,
+        request_word=messages.REQUEST_WORDS[requests != 1],
+        errors=errors,
+        error_word=messages.ERROR_WORDS[errors != 1],
+    )

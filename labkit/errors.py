@@ -1,0 +1,77 @@
+"""What labkit raises. Every error names what was given, what is accepted and what to do next.
+
+Each class also derives from the built-in error that fits, so that `except OSError` or
+`except ValueError` in code that knows nothing of labkit keeps working.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from labkit import messages
+
+
+class LabkitError(Exception):
+    """Base of all errors that labkit itself raises."""
+
+
+class PortInUse(LabkitError, OSError):
+    """Binding a port failed because somebody listens there already.
+
+    `port` is the port asked for; `owner` says who holds it, or is None where the system does not tell.
+    """
+
+    def __init__(self, host: str, port: int, owner: str | None = None) -> None:
+        self.host, self.port, self.owner = host, port, owner
+        text = messages.PORT_IN_USE.format(port=port, owner=owner or messages.UNKNOWN_OWNER)
+        super().__init__(errno.EADDRINUSE, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class PortForbidden(LabkitError, PermissionError):
+    """The system does not let this user bind that port (usually one below 1024)."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        super().__init__(errno.EACCES, messages.PORT_FORBIDDEN.format(port=port))
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class BadPort(LabkitError, ValueError):
+    """A port that is no whole number from 0 to 65535."""
+
+    def __init__(self, port: object) -> None:
+        self.port = port
+        super().__init__(messages.BAD_PORT.format(port=port))
+
+
+class BadHost(LabkitError, ValueError):
+    """A host that is no address of this machine."""
+
+    def __init__(self, host: object) -> None:
+        self.host = host
+        super().__init__(messages.BAD_HOST.format(host=host))
+
+
+class NotAnApp(LabkitError, TypeError):
+    """What was given to `serve` is nothing that labkit can serve."""
+
+
+class KindMismatch(LabkitError, ValueError):
+    """The name belongs to a service of another kind (Flask against aiohttp)."""
+
+
+class NameInUse(LabkitError, ValueError):
+    """The name belongs to one instance of a group, which is served as a whole."""
+
+
+class NotRestartable(LabkitError, RuntimeError):
+    """An aiohttp application was used once; only a factory can make it anew."""
+
+
+class WrongState(LabkitError, RuntimeError):
+    """The service is not in a state in which that can be asked of it."""

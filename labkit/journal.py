@@ -1,0 +1,202 @@
+"""What a service served, printed, logged and raised, in the order in which it happened.
+
+A journal is bounded: the oldest entries are dropped and counted. Its text forms hold no times, ports
+or identifiers, so that a notebook that shows them is the same on every run.
+"""
+
+from __future__ import annotations
+
+import linecache
+import logging
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from labkit import messages
+
+LIMIT = 10_000
+_SHOWN = 30
+
+
+@dataclass(slots=True)
+class Request:
+    """One request to a service. It stands in the journal from its arrival on.
+
+    `status` is None until the response begins, so a client that has its answer finds it here too;
+    `started` is seconds since the epoch, `duration` seconds from arrival to the last byte handed over
+    (None while it lasts).
+    """
+
+    method: str
+    path: str
+    status: int | None = None
+    started: float = field(default_factory=time.time, compare=False)
+    duration: float | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        status = messages.IN_FLIGHT if self.status is None else self.status
+        return f"{self.method} {self.path} → {status}"
+
+
+@dataclass(slots=True)
+class Line:
+    """Something a service said: a print, a log record, or the traceback of what it raised.
+
+    `text` names code by function and line; `detail` is the whole traceback, paths included.
+    """
+
+    kind: Literal["print", "log", "error"]
+    text: str
+    detail: str = ""
+    time: float = field(default_factory=time.time, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Journal:
+    """A bounded record of one service, filled from any thread."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.entries: deque[Request | Line] = deque(maxlen=limit)
+        self.limit = limit
+        self._added = 0
+        self._requests = 0
+        self._errors = 0
+        self._lock = threading.Lock()
+        self._unfinished: dict[int, str] = {}  # a line begun by print(end=""), by thread
+
+    # reading
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests still held, oldest first."""
+        return [entry for entry in self._snapshot() if isinstance(entry, Request)]
+
+    @property
+    def lines(self) -> list[str]:
+        """Every entry still held as text, oldest first: requests, prints, log records, tracebacks."""
+        return [str(entry) for entry in self._snapshot()]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many `requests` came, how many ended in `errors` (5xx), how many entries were `dropped`."""
+        return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
+
+    @property
+    def dropped(self) -> int:
+        """Entries that had to make room."""
+        return max(0, self._added - self.limit)
+
+    def text(self, last: int | None = None) -> str:
+        """All entries, or the `last` so many, a line each (tracebacks: several)."""
+        lines = self.lines
+        if not lines:
+            return messages.JOURNAL_EMPTY
+        shown = lines if last is None else lines[-last:]
+        older = len(lines) - len(shown) + self.dropped
+        head = [messages.JOURNAL_DROPPED.format(count=older)] if older else []
+        return "\n".join(head + shown)
+
+    def __iter__(self) -> Iterator[Request | Line]:
+        return iter(self._snapshot())
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __repr__(self) -> str:
+        return self.text(last=_SHOWN)
+
+    def clear(self) -> None:
+        """Forget all entries and counts."""
+        with self._lock:
+            self.entries.clear()
+            self._added = self._requests = self._errors = 0
+
+    def _snapshot(self) -> list[Request | Line]:
+        with self._lock:
+            return list(self.entries)
+
+    # writing
+
+    def begin(self, method: str, path: str) -> Request:
+        """Note the arrival of a request."""
+        request = Request(method, path)
+        with self._lock:
+            self.entries.append(request)
+            self._added += 1
+            self._requests += 1
+        return request
+
+    def answer(self, request: Request, status: int) -> None:
+        """Note the status with which a response begins."""
+        with self._lock:
+            self._errors += (status >= 500) - ((request.status or 0) >= 500)
+            request.status = status
+
+    def write(self, text: str) -> None:
+        """Take what `print` writes; whole lines are entries, an unfinished one waits for its end."""
+        thread = threading.get_ident()
+        *whole, rest = (self._unfinished.pop(thread, "") + text).split("\n")
+        for line in whole:
+            self._add(Line("print", line))
+        if rest:
+            self._unfinished[thread] = rest
+
+    def flush(self) -> None:
+        """End the line that this thread began."""
+        rest = self._unfinished.pop(threading.get_ident(), "")
+        if rest:
+            self._add(Line("print", rest))
+
+    def log(self, record: logging.LogRecord) -> None:
+        """Take a log record; one that carries an exception becomes its traceback."""
+        if record.exc_info and record.exc_info[1] is not None:
+            self.error(record.exc_info[1], head=record.getMessage())
+        else:
+            self._add(Line("log", f"{record.levelname} {record.name}: {record.getMessage()}"))
+
+    def error(self, error: BaseException, head: str = "") -> None:
+        """Take an exception with its traceback."""
+        detail = "".join(traceback.format_exception(error))
+        self._add(Line("error", "\n".join(filter(None, [head, brief_traceback(error)])), detail))
+
+    def note(self, text: str) -> None:
+        """Take a remark of labkit's own."""
+        self._add(Line("log", text))
+
+    def _add(self, line: Line) -> None:
+        with self._lock:
+            self.entries.append(line)
+            self._added += 1
+
+
+def brief_traceback(error: BaseException) -> str:
+    """The frames of the user's own code and the error, without paths of the machine.
+
+    Frames of libraries are left out, unless there is nothing else.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not _is_library(frame.filename)] or frames[-1:]
+    lines = [
+        messages.TRACE_FRAME.format(
+            function=frame.name,
+            line=frame.lineno,
+            source=(frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip(),
+        )
+        for frame in own
+    ]
+    return "\n".join([*lines, "".join(traceback.format_exception_only(error)).strip()])
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_STDLIB = os.path.dirname(os.path.abspath(threading.__file__))
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith((_HERE, _STDLIB, "<frozen")) or "site-packages" in filename

@@ -1,0 +1,74 @@
+"""What a learner reads on the screen, in Spanish and in one place."""
+
+from __future__ import annotations
+
+# Ports and hosts
+PORT_IN_USE = (
+    "El puerto {port} ya está ocupado por {owner}. "
+    "Elige otro puerto, deja port=0 para que labkit tome uno libre, o detén a quien lo ocupa."
+)
+UNKNOWN_OWNER = "otro programa (el sistema no dice cuál)"
+OWNED_BY_SERVICE = "el servicio «{name}» de este cuaderno (deténlo con labkit.services()[{name!r}].stop())"
+OWNED_BY_PROCESS = "el proceso {process} (pid {pid})"
+OWNED_BY_THIS_KERNEL = "este mismo kernel, pero no por un servicio de labkit (pid {pid})"
+PORT_FORBIDDEN = (
+    "El sistema no permite usar el puerto {port}: los puertos menores que 1024 piden permisos de "
+    "administrador. Usa uno a partir de 1024, o port=0 para que labkit tome uno libre."
+)
+BAD_PORT = "{port!r} no es un puerto: usa un número entero de 0 a 65535 (0: el que esté libre)."
+BAD_HOST = "{host!r} no es una dirección de esta máquina: usa 127.0.0.1, o 0.0.0.0 si otros deben llegar."
+
+# What can be served
+ACCEPTED_APPS = (
+    "Se acepta: una aplicación Flask u otra WSGI, una aiohttp.web.Application, "
+    "o una función que cree una de ellas (sin argumentos, o con el nombre de la instancia)."
+)
+NOT_AN_APP = "No sé servir {given}. " + ACCEPTED_APPS
+NOT_FROM_FACTORY = "La función {factory} devolvió {given}, que no es una aplicación. " + ACCEPTED_APPS
+ASGI_APP = (
+    "{given} parece una aplicación ASGI (recibe scope, receive y send), y labkit sirve WSGI y aiohttp. "
+    + ACCEPTED_APPS
+)
+REPLICAS_NEED_FACTORY = (
+    "Con replicas={replicas} cada instancia necesita su propia aplicación: "
+    "pasa una función que la cree, no la aplicación ya hecha."
+)
+BAD_REPLICAS = "replicas={replicas!r}: usa un número entero desde 1."
+BAD_GRACE = "grace={grace!r}: usa una cantidad de segundos, 0 o más."
+BAD_NAME = "name={name!r}: usa un texto que no esté vacío."
+KIND_MISMATCH = (
+    "«{name}» ya es un servicio {old} y lo nuevo es {new}. "
+    "Usa otro nombre, o detén antes el que hay: labkit.services()[{name!r}].stop()"
+)
+NAME_IN_GROUP = "«{name}» es una instancia del grupo «{group}»: usa otro nombre, o sirve de nuevo el grupo."
+NOT_RESTARTABLE = (
+    "Esta aplicación aiohttp ya se usó, y aiohttp no permite servir la misma dos veces. "
+    "Pasa una función que la cree: labkit.serve(crear_app, name={name!r})"
+)
+KINDS = {"wsgi": "WSGI (Flask)", "aiohttp": "aiohttp"}
+
+# A service's life
+RUNNING, PAUSED, STOPPED, KILLED = "corriendo", "en pausa", "detenido", "muerto"
+WRONG_STATE = "«{name}» está {state}: no se puede {action}."
+ACTIONS = {"pause": "pausar", "resume": "reanudar"}
+NO_SUCH_SERVICE = "No hay ningún servicio «{name}». Los que hay: {known}."
+NO_SERVICES = "ningún servicio"
+ABANDONED = "{count} petición(es) no terminaron en el plazo y se cortaron"
+
+# How a service is shown
+COUNTS = "{requests} {request_word} · {errors} {error_word}"
+REQUEST_WORDS = ("petición", "peticiones")
+ERROR_WORDS = ("error", "errores")
+COLUMNS = ("servicio", "estado", "enlace", "peticiones", "errores")
+OPEN_LINK = "abrir"
+IN_FLIGHT = "…"
+JOURNAL_EMPTY = "(diario vacío)"
+JOURNAL_DROPPED = "(… {count} entradas más antiguas)"
+TRACE_FRAME = "  en {function}, línea {line}: {source}"
+
+# labkit.run
+RUN_NEEDS_COROUTINE = "labkit.run espera una corrutina, por ejemplo labkit.run(main()); recibió {given}."
+RUN_INSIDE_RUN = "labkit.run ya está ejecutando esta corrutina: dentro de ella usa await."
+
+# A service that was given no name
+UNNAMED = "servicio-{number}"

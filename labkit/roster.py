@@ -1,0 +1,221 @@
+"""The kernel's services, by name, and `serve`, which adds to them.
+
+A name stands for one thing: serving it again replaces what runs under it, on the same port. That is what
+makes running a cell twice harmless.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from labkit import display, messages
+from labkit.errors import BadPort, KindMismatch, NameInUse, PortInUse
+from labkit.servers import Recipe, recognise
+from labkit.service import GRACE, Group, Service, at_once, mismatch, seconds
+
+
+class Roster:
+    """Every service of this kernel, also those that were stopped; instances of groups one by one.
+
+    Iterates over services; by name it gives a service, an instance or a group.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Service | Group] = {}
+        self._lock = threading.RLock()
+        self._names: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+
+    # looking
+
+    def services(self) -> list[Service]:
+        """All of them, in the order in which their names were first served."""
+        with self._lock:
+            entries = list(self._entries.values())
+        return [
+            service
+            for entry in entries
+            for service in (entry.members if isinstance(entry, Group) else [entry])
+        ]
+
+    def entry(self, name: str) -> Service | Group | None:
+        """The service or group that was served under that name."""
+        with self._lock:
+            return self._entries.get(name)
+
+    def by_port(self, port: int) -> Service | None:
+        """The service that listens on that port now."""
+        return next((s for s in self.services() if s.running and s.port == port), None)
+
+    def group_of(self, name: str) -> Group | None:
+        """The group that an instance of that name belongs to."""
+        with self._lock:
+            groups = [entry for entry in self._entries.values() if isinstance(entry, Group)]
+        return next((group for group in groups if any(m.name == name for m in group)), None)
+
+    def __getitem__(self, name: str) -> Service | Group:
+        found = self.entry(name) or next((s for s in self.services() if s.name == name), None)
+        if found is None:
+            known = ", ".join(service.name for service in self) or messages.NO_SERVICES
+            raise KeyError(messages.NO_SUCH_SERVICE.format(name=name, known=known))
+        return found
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.services())
+
+    def __len__(self) -> int:
+        return len(self.services())
+
+    def __repr__(self) -> str:
+        return display.lines(self.services())
+
+    def _repr_html_(self) -> str:
+        return display.table_html(self.services())
+
+    # changing
+
+    def place(self, entry: Service | Group) -> None:
+        """Start what was made and keep it, in place of what has its name: that is stopped first.
+
+        An instance without a port of its own takes the port of the one it replaces. If the start fails,
+        nothing runs under the name.
+        """
+        with self._lock:
+            lock = self._names[entry.name]
+        with lock:
+            old = self.entry(entry.name)
+            if old is not None:
+                _inherit(old, entry)
+                old.stop()
+            try:
+                entry.start()
+            except PortInUse as error:
+                raise self._name_owner(error) from None
+            finally:
+                # Also after a failure: what was stopped is shown as stopped, what failed not at all.
+                if entry.running:
+                    with self._lock:
+                        self._entries[entry.name] = entry
+
+    def _name_owner(self, error: PortInUse) -> PortInUse:
+        owner = self.by_port(error.port)
+        if owner is None:
+            return error
+        return PortInUse(error.host, error.port, messages.OWNED_BY_SERVICE.format(name=owner.name))
+
+    def stop_all(self, grace: float | None = None) -> None:
+        """Stop every service, all at the same time."""
+        running = [service for service in self.services() if service.running]
+        if running:
+            at_once([partial(service.stop, grace) for service in running])
+
+
+ROSTER = Roster()
+# On a graceful end of the interpreter, let clean-up hooks run. Threads are daemons: nothing waits for them.
+atexit.register(ROSTER.stop_all, 0)
+
+
+def serve(
+    app: Any,
+    *,
+    name: str | None = None,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    replicas: int | None = None,
+    grace: float = GRACE,
+) -> Any:
+    """Serve an application in the background; returns when it answers.
+
+    `app`: a Flask or other WSGI application, an `aiohttp.web.Application`, a coroutine that makes one, or
+    a factory of either (called without arguments, or with the instance's name if it takes one).
+    `name`: what it is called; serving the name again replaces it on its port. Without a name it gets the
+    application's own (`Flask("pagos")`), the factory's, or a number.
+    `port`: 0 takes a free one, or the one its predecessor had. `host`: 127.0.0.1 unless others must get in.
+    `replicas`: that many instances `name-1`, `name-2`…, each made by the factory; with a port, they take
+    that one and the following.
+    `grace`: seconds that requests in flight get when it is stopped.
+
+    Returns a Service, or a Group when `replicas` is given. Raises NotAnApp (a TypeError), BadPort and
+    BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
+    the other kind, and what the application itself raises while it starts; then nothing is left running.
+    """
+    recipe = recognise(app)
+    seconds(grace)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise BadPort(port)
+    if host == "localhost":  # which on some systems is ::1 first, and calls to 127.0.0.1 are refused
+        host = "127.0.0.1"
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise ValueError(messages.BAD_NAME.format(name=name))
+    name = name or _own_name(app, recipe, port)
+    group = ROSTER.group_of(name)
+    if group is not None:
+        raise NameInUse(messages.NAME_IN_GROUP.format(name=name, group=group.name))
+    old = ROSTER.entry(name)
+    if old is not None and old.running and None not in (old.kind, recipe.kind) and old.kind != recipe.kind:
+        raise KindMismatch(mismatch(name, old.kind, recipe.kind))  # type: ignore[arg-type]
+
+    entry: Service | Group
+    if replicas is None:
+        entry = Service(recipe, name, host=host, port=port, grace=grace)
+    else:
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+            raise ValueError(messages.BAD_REPLICAS.format(replicas=replicas))
+        if not recipe.is_factory:
+            raise TypeError(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
+        if port and port + replicas - 1 > 65535:
+            raise BadPort(port + replicas - 1)
+        entry = Group(
+            name,
+            [
+                Service(
+                    recognise(app),
+                    f"{name}-{number}",
+                    host=host,
+                    port=port + number - 1 if port else 0,
+                    grace=grace,
+                )
+                for number in range(1, replicas + 1)
+            ],
+        )
+    ROSTER.place(entry)
+    return entry
+
+
+def services() -> Roster:
+    """Every service of this kernel: shows as a table; `services()["inventario"]` is the one of that name."""
+    return ROSTER
+
+
+def stop_all(grace: float | None = None) -> None:
+    """Stop every service of this kernel; `grace` in seconds, each service's own by default."""
+    ROSTER.stop_all(None if grace is None else seconds(grace))
+
+
+def _inherit(old: Service | Group, new: Service | Group) -> None:
+    """Ports that nobody asked for pass from predecessor to successor, instance by instance."""
+    before = old.members if isinstance(old, Group) else [old]
+    after = new.members if isinstance(new, Group) else [new]
+    for predecessor, successor in zip(before, after, strict=False):
+        if successor.port == 0:
+            successor.port = predecessor.port
+
+
+def _own_name(app: Any, recipe: Recipe, port: int) -> str:
+    """A name for what was served without one: meaningful if there is one, else by port, else a number.
+
+    `Flask(__name__)` is called `__main__` in every cell of every notebook, so that is no name.
+    """
+    own = getattr(app, "__name__", None) if recipe.is_factory else getattr(app, "name", None)
+    if isinstance(own, str) and own.isidentifier() and not own.startswith("_") and own != "lambda":
+        return own
+    if port:
+        return messages.UNNAMED.format(number=port)
+    number = 1
+    while ROSTER.entry(messages.UNNAMED.format(number=number)) is not None:
+        number += 1
+    return messages.UNNAMED.format(number=number)

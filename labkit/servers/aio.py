@@ -1,0 +1,279 @@
+"""aiohttp applications, each on an event loop of its own in a thread of its own.
+
+A handler that blocks therefore freezes its own service and nothing else: no other service, and not the
+kernel. aiohttp's runner does the serving; the order of a stop is written out here because `cleanup()`
+takes its time limit when the runner is made, not when it is stopped, and may spend it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from aiohttp import web
+
+from labkit import capture, messages, sockets
+from labkit.errors import NotAnApp
+from labkit.journal import Journal
+from labkit.servers.base import Kind, Server
+
+_FORCE = 0.05  # seconds for a cancelled handler to notice
+_TIDY = 1.0  # seconds for the application's own clean-up hooks, and for tasks left behind
+_RECORD = "labkit.request"
+
+
+class AioServer(Server):
+    """A thread with a loop. `app` is an application, or an awaitable that makes one on that loop."""
+
+    kind: ClassVar[Kind] = "aiohttp"
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        name: str,
+        journal: Journal,
+        app: web.Application | Awaitable[web.Application],
+    ) -> None:
+        super().__init__(listening, name, journal)
+        self._app = app
+        self._thread = threading.Thread(target=self._main, name=f"labkit-{name}", daemon=True)
+        self._started = threading.Event()
+        self._heard = threading.Event()  # the loop has heard that it should stop
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._server: web.Server | None = None
+        # Written by other threads, read on the loop: plain flags, with an event to wake who waits for them.
+        self._closing = self._crashing = self._paused = False
+        self._grace = 0.0
+        self._serving = 0
+        self._cut = 0
+        self._wake: asyncio.Event  # made on the loop
+        self._ending: asyncio.Event
+
+    # from any thread
+
+    def start(self) -> None:
+        capture.begin()
+        self._thread.start()
+        try:
+            self._started.wait()
+        except BaseException:  # an interrupt of the cell while on_startup runs
+            self._crash_from_outside()
+            raise
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    def stop(self, grace: float) -> int:
+        self._grace = grace
+        self._closing = True
+        self._tell(self._ending)
+        if self._heard.wait(grace + 2 * _FORCE):
+            self._thread.join(grace + 2 * _TIDY + 4 * _FORCE)
+        if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
+            self._cut_from_outside()
+        return self._cut
+
+    def kill(self) -> None:
+        self._crash_from_outside()
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._tell(self._wake)
+
+    def _tell(self, event: asyncio.Event) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(event.set)
+
+    def _crash_from_outside(self) -> None:
+        self._closing = self._crashing = True
+        if self._started.is_set():
+            self._tell(self._ending)
+        elif self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(2 * _FORCE)
+        if self._thread.is_alive():
+            self._cut_from_outside()
+            self._thread.join(_FORCE)
+
+    def _cut_from_outside(self) -> None:
+        """The loop does not react: take its sockets away. It ends by itself when the handler returns."""
+        self._cut = max(self._cut, self._serving)
+        with suppress(OSError):
+            self.listening.close()
+        connections = self._server.connections if self._server is not None else []
+        for connection in connections:
+            transport = connection.transport
+            if transport is not None:
+                sockets.cut(transport.get_extra_info("socket"))
+
+    # on the loop's thread
+
+    def _main(self) -> None:
+        capture.current.set(self.journal)
+        self._loop = loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._note_stray_error)
+        try:
+            self._task = loop.create_task(self._serve())
+            loop.run_until_complete(self._task)
+        except BaseException as error:
+            if self._started.is_set():
+                self.journal.error(error)
+            else:
+                self._failure = error
+        finally:
+            try:
+                self._close_loop(loop)
+            finally:
+                self.listening.close()
+                capture.end()
+                self._started.set()
+
+    async def _serve(self) -> None:
+        self._wake, self._ending = asyncio.Event(), asyncio.Event()
+        app = await self._app if inspect.isawaitable(self._app) else self._app
+        if not isinstance(app, web.Application):
+            raise NotAnApp(messages.NOT_FROM_FACTORY.format(factory=self.name, given=repr(app)))
+        app.on_response_prepare.append(self._note_status)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        try:
+            await runner.setup()
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to show
+                await runner.cleanup()
+            raise
+        assert runner.server is not None
+        self._server = server = runner.server
+        server.request_handler = self._recording(server.request_handler)
+        site = web.SockSite(runner, self.listening)
+        await site.start()
+        self._started.set()
+        await self._ending.wait()
+        self._heard.set()
+        await site.stop()
+        if self._crashing:
+            self._abort(server)
+        else:
+            await self._wind_up(app, server)
+
+    async def _wind_up(self, app: web.Application, server: web.Server) -> None:
+        """What `runner.cleanup()` does, within the grace given now."""
+        deadline = time.monotonic() + self._grace
+        self._wake.set()
+        server.pre_shutdown()  # idle keep-alive connections
+        async with _at_most(max(self._grace, _TIDY)):
+            await app.shutdown()  # where applications close their websockets
+        while self._serving and time.monotonic() < deadline:
+            await asyncio.sleep(0.002)
+        self._cut = self._serving
+        if self._serving:
+            self._abort(server)
+        async with _at_most(4 * _FORCE):
+            await server.shutdown(_FORCE)
+        self._abort(server)
+        async with _at_most(_TIDY):
+            await app.cleanup()
+
+    def _abort(self, server: web.Server) -> None:
+        for connection in server.connections:
+            transport = connection.transport
+            if transport is not None:
+                sockets.cut(transport.get_extra_info("socket"))
+                transport.abort()
+
+    def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """The application's handler, with each request in the journal and the pause at its door."""
+        begin = self.journal.begin
+
+        async def record(request: web.Request) -> web.StreamResponse:
+            capture.wrap_streams()
+            began = time.perf_counter()
+            if self._closing:
+                self._refuse(request)
+            request[_RECORD] = noted = begin(request.method, request.raw_path)
+            self._serving += 1
+            try:
+                if self._paused:
+                    await self._wait_for_resume(request)
+                response: web.StreamResponse = await handle(request)
+                return response
+            finally:
+                self._serving -= 1
+                noted.duration = time.perf_counter() - began
+
+        return record
+
+    async def _note_status(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Signal on_response_prepare: also for errors, and before the first byte of a stream."""
+        if self._paused:
+            await self._wait_for_resume(request)
+        noted = request.get(_RECORD)
+        if noted is not None:
+            self.journal.answer(noted, response.status)
+
+    async def _wait_for_resume(self, request: web.Request) -> None:
+        while self._paused and not self._closing:
+            self._wake.clear()
+            await self._wake.wait()
+        if self._paused:  # and closing: who waited is not answered
+            self._refuse(request)
+
+    def _refuse(self, request: web.Request) -> None:
+        if request.transport is not None:
+            request.transport.abort()
+        raise asyncio.CancelledError  # aiohttp's way to say that there is nobody to answer
+
+    def _note_stray_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None:
+            self.journal.error(error, head=context.get("message", ""))
+        else:
+            self.journal.note(context.get("message", ""))
+
+    def _close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What `asyncio.run` does at its end, within a time limit and without waiting for executors."""
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        try:
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=_FORCE if self._crashing else _TIDY))
+            if not self._crashing:
+                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _TIDY))
+        except TimeoutError:
+            pass
+        finally:
+            executor = getattr(loop, "_default_executor", None)
+            if executor is not None:  # shutdown_default_executor would wait for its threads
+                executor.shutdown(wait=False, cancel_futures=True)
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+class _at_most:
+    """`asyncio.timeout` for clean-up: what takes longer is left behind."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc_info: Any) -> bool:
+        try:
+            await self._timeout.__aexit__(*exc_info)
+        except TimeoutError:
+            return True
+        return False

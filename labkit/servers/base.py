@@ -1,0 +1,52 @@
+"""What every way of serving has in common: a socket that already listens, a journal, and five verbs.
+
+A server is used once: `start`, then `stop` or `kill`. What survives a restart (name, port, journal,
+how to make the application) belongs to the service above it.
+"""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from labkit.journal import Journal
+
+Kind = Literal["wsgi", "aiohttp"]
+
+
+class Server(ABC):
+    """One application being served on one listening socket, which the server owns from now on."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, listening: socket.socket, name: str, journal: Journal) -> None:
+        self.listening = listening
+        self.name = name
+        self.journal = journal
+
+    @abstractmethod
+    def start(self) -> None:
+        """Return when requests are answered.
+
+        What the application raises while it starts is raised here, and nothing is left.
+        """
+
+    @abstractmethod
+    def stop(self, grace: float) -> int:
+        """Refuse new connections, close idle ones, give requests in flight `grace` seconds, cut the rest.
+
+        Returns how many requests were cut. Takes little longer than `grace`, whatever the application does.
+        """
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End as a crash would: every connection is cut at once and no hook of the application runs."""
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Go on accepting connections and answer none of them."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Answer again, beginning with what waited."""

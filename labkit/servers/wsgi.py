@@ -1,0 +1,281 @@
+"""Flask and any other WSGI application, served by werkzeug in threads of this process.
+
+Werkzeug's own `serve_forever` polls every half second, its `shutdown` does not know which requests are
+in flight, and a connection opened before the shutdown is still answered by the old application. So
+`make_server` is given a socket that listens already (it would call `sys.exit` when the port is taken),
+the accepting loop here waits without polling, and a gate at the door of every connection knows which
+ones are idle, which are being served, and which may still begin.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from labkit import capture, sockets
+from labkit.journal import Journal, Request
+from labkit.servers.base import Kind, Server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_LEAVING = 0.25  # seconds given to threads whose connection was cut
+
+
+class WsgiServer(Server):
+    """A thread that accepts, and a thread for each connection."""
+
+    kind: ClassVar[Kind] = "wsgi"
+
+    def __init__(self, listening: socket.socket, name: str, journal: Journal, app: WSGIApplication) -> None:
+        super().__init__(listening, name, journal)
+        self._gate = Gate()
+        host, port = listening.getsockname()[:2]
+        handler = type("Handler", (_Handler,), {"gate": self._gate, "journal": journal})
+        self._werkzeug = make_server(
+            host,
+            port,
+            Recorder(app, journal, self._gate),
+            threaded=True,
+            request_handler=handler,
+            passthrough_errors=True,  # errors are ours to record, see _Handler.run_wsgi
+            fd=listening.fileno(),
+        )
+        listening.close()  # werkzeug duplicated it
+        # A client may leave between select and accept. A timeout (not non-blocking mode, which accepted
+        # sockets inherit on some systems) keeps accept from waiting for the next one.
+        self._werkzeug.socket.settimeout(0.2)
+        self._alarm, self._ears = socket.socketpair()
+        self._thread = threading.Thread(target=self._accept, name=f"labkit-{name}", daemon=True)
+
+    def start(self) -> None:
+        capture.begin()
+        self._thread.start()
+
+    def stop(self, grace: float) -> int:
+        self._close_door()
+        self._gate.hang_up(idle_only=True)
+        if not self._gate.paused:
+            self._gate.wait_until_quiet(grace)
+        cut = self._gate.hang_up()
+        self._gate.wait_until_empty(_LEAVING)
+        return cut
+
+    def kill(self) -> None:
+        self._close_door()
+        self._gate.hang_up()
+        self._gate.wait_until_empty(_LEAVING)
+
+    def pause(self) -> None:
+        self._gate.pause()
+
+    def resume(self) -> None:
+        self._gate.resume()
+
+    def _close_door(self) -> None:
+        """No connection is accepted any more, no accepted one may begin a request."""
+        self._gate.close()
+        self._alarm.send(b"!")
+        self._thread.join()
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector, self._alarm, self._ears:
+            selector.register(self._werkzeug.socket, selectors.EVENT_READ)
+            selector.register(self._ears, selectors.EVENT_READ)
+            while all(key.fileobj is not self._ears for key, _ in selector.select()):
+                try:
+                    # What socketserver's serve_forever does with a readable socket.
+                    self._werkzeug._handle_request_noblock()  # type: ignore[attr-defined]
+                except Exception as error:  # no thread to be had; the next connection may be luckier
+                    self.journal.error(error)
+        self._werkzeug.server_close()
+
+
+class Gate:
+    """Who is connected, who is being served, and whether anyone may begin."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._serving: dict[socket.socket, bool] = {}
+        self._closed = False
+        self._captured = True  # the words of a handler that outlives the server still belong to it
+        self.paused = False
+
+    def connect(self, connection: socket.socket) -> bool:
+        """A connection was accepted. False: too late."""
+        with self._changed:
+            self._serving[connection] = False
+            return not self._closed
+
+    def disconnect(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._serving.pop(connection, None)
+            self._release_when_empty()
+            self._changed.notify_all()
+
+    def enter(self, connection: socket.socket) -> bool:
+        """A request was read and wants to be served; waits during a pause. False: too late."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._serving[connection] = True
+            return self._wait_for_resume()
+
+    def leave(self, connection: socket.socket) -> None:
+        with self._changed:
+            if connection in self._serving:
+                self._serving[connection] = False
+            self._changed.notify_all()
+
+    def hold_answer(self) -> None:
+        """Called before a response begins: a service that was paused meanwhile does not answer."""
+        if self.paused:
+            with self._changed:
+                if not self._wait_for_resume():
+                    raise ConnectionAbortedError
+
+    def _wait_for_resume(self) -> bool:
+        waited = self.paused
+        self._changed.wait_for(lambda: self._closed or not self.paused)
+        return not (waited and self._closed)
+
+    def pause(self) -> None:
+        with self._changed:
+            self.paused = True
+
+    def resume(self) -> None:
+        with self._changed:
+            self.paused = False
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._release_when_empty()
+            self._changed.notify_all()
+
+    def _release_when_empty(self) -> None:
+        if self._closed and self._captured and not self._serving:
+            self._captured = False
+            capture.end()
+
+    def hang_up(self, *, idle_only: bool = False) -> int:
+        """Cut connections; returns how many of them were being served."""
+        with self._changed:
+            chosen = [connection for connection, busy in self._serving.items() if not (busy and idle_only)]
+            busy = sum(self._serving[connection] for connection in chosen)
+            for connection in chosen:
+                sockets.cut(connection)
+        return busy
+
+    def wait_until_quiet(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not any(self._serving.values()), timeout)
+
+    def wait_until_empty(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._serving, timeout)
+
+
+class _Handler(WSGIRequestHandler):
+    """One connection, in a thread of its own. Werkzeug answers one request on each."""
+
+    gate: ClassVar[Gate]
+    journal: ClassVar[Journal]
+
+    def setup(self) -> None:
+        capture.current.set(self.journal)
+        if not self.gate.connect(self.request):
+            sockets.cut(self.request)  # reading will find the end
+        super().setup()
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            self.gate.disconnect(self.request)
+
+    def run_wsgi(self) -> None:
+        if not self.gate.enter(self.request):
+            sockets.cut(self.request)
+            self.close_connection = True
+            return
+        capture.wrap_streams()
+        try:
+            super().run_wsgi()
+        except Exception as error:
+            # The application failed in the middle of its body. The headers are out, so the one honest
+            # answer left is a connection that breaks off.
+            self.journal.error(error)
+            sockets.cut(self.request)
+            self.close_connection = True
+        finally:
+            self.gate.leave(self.request)
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass  # the Recorder notes requests
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        self.journal.note(message % args if args else message)
+
+
+class Recorder:
+    """WSGI middleware: each request in the journal, each error with its traceback, a 500 to the client."""
+
+    def __init__(self, app: WSGIApplication, journal: Journal, gate: Gate) -> None:
+        self.app = app
+        self.journal = journal
+        self.gate = gate
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        request = self.journal.begin(environ["REQUEST_METHOD"], environ["RAW_URI"])
+        body: Iterable[bytes] = ()
+
+        def start(
+            status: str, headers: list[tuple[str, str]], exc_info: Any = None
+        ) -> Callable[[bytes], object]:
+            self.gate.hold_answer()
+            self.journal.answer(request, int(status[:3]))
+            return start_response(status, headers, exc_info)
+
+        try:
+            # The first piece is asked for here, so that a generator that fails at once becomes a 500 too.
+            body = self.app(environ, start)
+            pieces = iter(body)
+            first = next(pieces, b"")
+        except ConnectionAbortedError:  # from the gate: there is nobody to answer
+            raise
+        except (Exception, SystemExit) as error:
+            self.journal.error(error)
+            text = b"500 Internal Server Error"
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
+            start("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
+            return _Body(iter((text,)), body, request, began)
+        return _Body(chain((first,), pieces), body, request, began)
+
+
+class _Body:
+    """A response's body, which notes when it has been handed over."""
+
+    def __init__(
+        self, pieces: Iterator[bytes], body: Iterable[bytes], request: Request, began: float
+    ) -> None:
+        self._pieces, self._body, self._request, self._began = pieces, body, request, began
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        self._request.duration = time.perf_counter() - self._began
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()

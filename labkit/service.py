@@ -1,0 +1,288 @@
+"""A service: one application that runs in the background, and its life.
+
+The service outlives its servers: `restart` puts a new server on the same port, with the same name and
+the same journal. Every change of state happens under one lock, so two cells, or a cell and a panel,
+cannot cross.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, overload
+
+from labkit import display, messages, sockets
+from labkit.errors import KindMismatch, NotRestartable, WrongState
+from labkit.journal import Journal
+from labkit.servers import Kind, Recipe, Server, make_server
+
+GRACE = 1.0
+
+
+class Service:
+    """A running application. Made by `labkit.serve`, not by hand.
+
+    `grace`: seconds that requests in flight get when it is stopped. As a context manager it is stopped
+    at the end of the block.
+    """
+
+    def __init__(
+        self, recipe: Recipe, name: str, *, host: str = "127.0.0.1", port: int = 0, grace: float = GRACE
+    ) -> None:
+        self.name = name
+        self.host = host
+        self.port = port
+        self.grace = seconds(grace)
+        self.journal = Journal()
+        self._recipe = recipe
+        self._server: Server | None = None
+        self._state = messages.STOPPED
+        self._lock = threading.RLock()
+
+    # what it is
+
+    @property
+    def url(self) -> str:
+        """Where it answers, for calls from this machine: `http://127.0.0.1:41234`."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else "::1" if self.host == "::" else self.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def kind(self) -> Kind | None:
+        """`"wsgi"` or `"aiohttp"`; None as long as a factory has not said it."""
+        return self._recipe.kind
+
+    @property
+    def state(self) -> str:
+        """`corriendo`, `en pausa`, `detenido` or `muerto`."""
+        return self._state
+
+    @property
+    def running(self) -> bool:
+        """Whether a server is there, paused or not."""
+        return self._server is not None
+
+    # its life
+
+    def start(self) -> Service:
+        """Start it where it is not running; returns when it answers.
+
+        What a factory or `on_startup` raises is raised here, and the port is free again. Raises
+        PortInUse, PortForbidden, BadPort, BadHost; NotRestartable for an aiohttp application that was
+        used; KindMismatch when a factory makes another kind than before.
+        """
+        with self._lock:
+            if self._server is not None:
+                return self
+            if not self._recipe.can_repeat:
+                raise NotRestartable(messages.NOT_RESTARTABLE.format(name=self.name))
+            listening = sockets.listen(self.host, self.port)
+            try:
+                server = self._make(listening)
+                server.start()
+            except BaseException:
+                listening.close()
+                raise
+            self._server = server
+            self._state = messages.RUNNING
+            return self
+
+    def _make(self, listening: Any) -> Server:
+        before = self._recipe.kind
+        app = self._recipe.make(self.name, self.journal)
+        kind = self._recipe.kind
+        assert kind is not None  # Recipe.make raises where it cannot tell
+        if before is not None and kind != before:
+            raise KindMismatch(mismatch(self.name, before, kind))
+        self.port = listening.getsockname()[1]
+        return make_server(kind, app, listening, self.name, self.journal)
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop it; requests in flight may finish within `grace` seconds (default: the service's own).
+
+        Bounded: a handler that does not return is cut off and noted in the journal. Afterwards the port
+        is free and every connection is closed.
+        """
+        grace = self.grace if grace is None else seconds(grace)
+        with self._lock:
+            server, self._server = self._server, None
+            if server is None:
+                return
+            self._state = messages.STOPPED
+            cut = server.stop(grace)
+            if cut:
+                self.journal.note(messages.ABANDONED.format(count=cut))
+
+    def kill(self) -> None:
+        """End it as a crash would: connections are cut, clients are refused, no clean-up hook runs."""
+        with self._lock:
+            server, self._server = self._server, None
+            if server is not None:
+                self._state = messages.KILLED
+                server.kill()
+
+    def restart(self, grace: float | None = None) -> Service:
+        """Stop it if it runs and start it on the same port; a factory makes a new application.
+
+        Raises NotRestartable, before anything is stopped, for an aiohttp application without a factory.
+        """
+        with self._lock:
+            if not self._recipe.can_repeat:
+                raise NotRestartable(messages.NOT_RESTARTABLE.format(name=self.name))
+            self.stop(grace)
+            return self.start()
+
+    def pause(self) -> None:
+        """Let it hang: it accepts connections and answers none. Raises WrongState unless it runs."""
+        with self._lock:
+            self._need_server("pause").pause()
+            self._state = messages.PAUSED
+
+    def resume(self) -> None:
+        """Let it answer again, beginning with what waited. Raises WrongState unless it runs."""
+        with self._lock:
+            self._need_server("resume").resume()
+            self._state = messages.RUNNING
+
+    def _need_server(self, action: str) -> Server:
+        if self._server is None:
+            action = messages.ACTIONS[action]
+            raise WrongState(messages.WRONG_STATE.format(name=self.name, state=self._state, action=action))
+        return self._server
+
+    def __enter__(self) -> Service:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    # how it shows
+
+    def __repr__(self) -> str:
+        return display.service_line(self)
+
+    def _repr_html_(self) -> str:
+        return display.service_html(self)
+
+
+class Group(Sequence[Service]):
+    """The instances of one service, `inventario-1` to `inventario-N`: a sequence of services."""
+
+    def __init__(self, name: str, members: Sequence[Service]) -> None:
+        self.name = name
+        self.members = list(members)
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each instance answers."""
+        return [member.url for member in self.members]
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of its instances."""
+        return self.members[0].kind
+
+    @property
+    def running(self) -> bool:
+        """Whether any instance runs."""
+        return any(member.running for member in self.members)
+
+    def start(self) -> Group:
+        """Start those that are not running. If one cannot start, the ones started here are stopped."""
+        begun: list[Service] = []
+        try:
+            for member in self.members:
+                if not member.running:
+                    member.start()
+                    begun.append(member)
+        except BaseException:
+            for member in begun:
+                member.stop(0)
+            raise
+        return self
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop all at once, so that one slow request costs its grace once."""
+        at_once([partial(member.stop, grace) for member in self.members])
+
+    def kill(self) -> None:
+        """Kill all."""
+        for member in self.members:
+            member.kill()
+
+    def restart(self, grace: float | None = None) -> Group:
+        """Restart each in turn, as a rolling deployment does."""
+        for member in self.members:
+            member.restart(grace)
+        return self
+
+    def pause(self) -> None:
+        """Pause all."""
+        for member in self.members:
+            member.pause()
+
+    def resume(self) -> None:
+        """Resume all."""
+        for member in self.members:
+            member.resume()
+
+    @overload
+    def __getitem__(self, index: int) -> Service: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Service]: ...
+    def __getitem__(self, index: int | slice) -> Service | list[Service]:
+        return self.members[index]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.members)
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return display.lines(self.members)
+
+    def _repr_html_(self) -> str:
+        return display.table_html(self.members)
+
+
+def mismatch(name: str, old: Kind, new: Kind) -> str:
+    """The text of a KindMismatch."""
+    return messages.KIND_MISMATCH.format(name=name, old=messages.KINDS[old], new=messages.KINDS[new])
+
+
+def seconds(grace: float) -> float:
+    """A valid grace. Raises ValueError for what is no number of seconds from 0 on."""
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
+        raise ValueError(messages.BAD_GRACE.format(grace=grace))
+    return float(grace)
+
+
+def at_once(actions: Sequence[Callable[[], None]]) -> None:
+    """Do several things that mostly wait, at the same time; the first error is raised when all are done."""
+    if len(actions) == 1:
+        actions[0]()
+        return
+    failures: list[BaseException] = []
+
+    def attempt(action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=attempt, args=(action,), daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

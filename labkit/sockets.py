@@ -1,0 +1,77 @@
+"""Listening sockets: bind first, ask later.
+
+A port is taken exactly when binding it fails; asking beforehand races with everyone else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+import psutil
+
+from labkit import messages
+from labkit.errors import BadHost, BadPort, PortForbidden, PortInUse
+
+# struct linger {on, 0 s}: closing sends RST. Two shorts on Windows, two ints everywhere else.
+_RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on host:port (port 0: any free one).
+
+    Raises BadPort and BadHost for what is no address of this machine, PortForbidden where the system
+    refuses the port, and PortInUse, which names the owner where it can be known.
+    """
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise BadPort(port)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # create_server sets SO_REUSEADDR on POSIX only: on Windows it would let two servers share a port.
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port, owner_of(port)) from None
+        if error.errno == errno.EACCES:
+            raise PortForbidden(port) from None
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise BadHost(host) from None
+        raise
+
+
+def owner_of(port: int) -> str | None:
+    """Say which process listens on a port, in words; None where the system does not tell.
+
+    Seeing the processes of others takes rights on some systems (macOS), hence the silence.
+    """
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except (psutil.Error, OSError):
+        return None
+    for connection in connections:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+        if not listens or connection.pid is None:
+            continue
+        if connection.pid == os.getpid():
+            return messages.OWNED_BY_THIS_KERNEL.format(pid=connection.pid)
+        try:
+            process = psutil.Process(connection.pid).name()
+        except psutil.Error:
+            continue
+        return messages.OWNED_BY_PROCESS.format(process=process, pid=connection.pid)
+    return None
+
+
+def cut(connection: socket.socket) -> None:
+    """End a connection at once, from any thread: its reader sees the end, its peer a reset or the end.
+
+    The socket is shut down and not closed, so that the thread or loop that owns it closes it itself
+    and its file descriptor cannot be reused under its feet.
+    """
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:  # already gone
+        pass
