@@ -1,0 +1,166 @@
+"""`check("SD-4", sanas)`: is the answer right, and if not, which misconception does it show?
+
+It never raises for what an answer does and never hangs: a notebook that is run from top to bottom goes on,
+and an exercise that is not done yet is `pendiente`. With LABKIT_STRICT=1 in the environment anything but
+`ok` raises: that is how the masters are tested and how a teacher's grader sees a failed check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import html
+import os
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from labkit.course import messages
+from labkit.course.deadline import call_with_deadline
+from labkit.course.exercise import Case, CaseSpec, Exercise, Misconception, find_exercise, known_ids
+from labkit.course.stub import unfinished
+from labkit.errors import LabkitError
+
+State = Literal["ok", "falla", "pendiente"]
+
+# Blue, vermilion (Okabe and Ito's, which colour-blind readers tell apart) and grey; the word says it too.
+_COLOURS: dict[State, str] = {"ok": "#0072B2", "falla": "#D55E00", "pendiente": "#767676"}
+
+# Seconds that a case may take to give back what it took.
+_CLEANUP = 5.0
+
+
+class UnknownExercise(LabkitError, LookupError):
+    """There is no exercise of that id."""
+
+
+class CheckFailed(LabkitError, AssertionError):
+    """A check was not `ok`, and LABKIT_STRICT=1 asks for an exception."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says. `hint` is there for `falla`, `cases` (how many passed) for `ok`."""
+
+    exercise_id: str
+    state: State
+    text: str
+    hint: str = ""
+    cases: int = 0
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        colour = _COLOURS[self.state]
+        style = f"border-left: 4px solid {colour}; padding: 0.2em 0.7em"
+        return f'<div style="{style}">{html.escape(self.text)}</div>'
+
+
+def check(exercise_id: str, *things: object) -> Verdict:
+    """Try what the learner wrote for that exercise on its cases; the first that fails gives the hint.
+
+    Raises UnknownExercise at once when there is no such exercise, and with LABKIT_STRICT=1 CheckFailed for
+    anything but `ok`.
+    """
+    exercise = find_exercise(exercise_id) if isinstance(exercise_id, str) else None
+    if exercise is None:
+        raise UnknownExercise(_unknown(exercise_id))
+    verdict = _judge(exercise, things)
+    if verdict.state != "ok" and os.environ.get("LABKIT_STRICT") == "1":
+        raise CheckFailed(verdict.text)
+    return verdict
+
+
+def _judge(exercise: Exercise, things: tuple[object, ...]) -> Verdict:
+    if not things:
+        return _fails(exercise, messages.NOTHING_TO_CHECK.format(id=exercise.id, name=exercise.writes))
+    for thing in things:
+        if missing := unfinished(thing, exercise.writes):
+            text = messages.PENDING.format(id=exercise.id, name=missing)
+            return Verdict(exercise.id, "pendiente", text)
+    for spec in exercise.cases:
+        if hint := _hint(exercise, spec, things):
+            return _fails(exercise, hint)
+    count = len(exercise.cases)
+    cases = messages.ONE_CASE if count == 1 else messages.MANY_CASES.format(count=count)
+    return Verdict(exercise.id, "ok", messages.OK.format(id=exercise.id, cases=cases), cases=count)
+
+
+def _fails(exercise: Exercise, hint: str) -> Verdict:
+    return Verdict(exercise.id, "falla", messages.FAILS.format(id=exercise.id, hint=hint), hint=hint)
+
+
+def _hint(exercise: Exercise, spec: CaseSpec, things: tuple[object, ...]) -> str | None:
+    """Run one case; None when it passes."""
+    case = Case()
+    try:
+        outcome = call_with_deadline(lambda: spec.function(case, *things), exercise.deadline)
+    finally:
+        cleaned = call_with_deadline(case.close, _CLEANUP)
+
+    if case.hint is not None:
+        return case.hint
+    if outcome.late:
+        text = messages.LATE.format(situation=spec.situation, seconds=f"{exercise.deadline:g}")
+        return f"{text}: {spec.late or messages.LATE_DEFAULT}"
+    error = outcome.error
+    if isinstance(error, Misconception):
+        return str(error)
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return messages.EXITED.format(situation=spec.situation, error=type(error).__name__)
+    if error is not None:
+        form = messages.RAISED if _raised_by_answer(error.__traceback__) else messages.RAISED_BY_USE
+        text = form.format(situation=spec.situation, error=_describe(error))
+        return f"{text}: {spec.raised}" if spec.raised else text
+    if cleaned.error is not None:
+        return messages.CLEANUP_FAILED.format(situation=spec.situation, error=_describe(cleaned.error))
+    return None
+
+
+def _describe(error: BaseException) -> str:
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # an exception of the learner's own, with a __str__ that fails
+        message = ""
+    name = type(error).__name__
+    return f"{name} ({textwrap.shorten(message, 160, placeholder='…')})" if message else name
+
+
+# Code that is nobody's answer: labkit with its cases, the standard library and what is installed.
+_NOT_ANSWERS = tuple(
+    str(form)
+    for folder in (
+        Path(__file__).parents[1],
+        Path(os.__file__).parent,
+        *(Path(path) for path in sys.path if path.endswith("site-packages")),
+    )
+    for form in (folder, folder.resolve())
+)
+
+
+def _raised_by_answer(traceback: TracebackType | None) -> bool:
+    """Whether the error passed through the answer's code; if not, the case met it using what it was given."""
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if not filename.startswith((*_NOT_ANSWERS, "<frozen")):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _unknown(given: object) -> str:
+    ids = known_ids()
+    if not ids:
+        known = messages.NO_EXERCISES
+    elif not isinstance(given, str):
+        return messages.NOT_AN_ID.format(given=repr(given), example=ids[0])
+    elif near := difflib.get_close_matches(given.upper(), ids, n=3, cutoff=0.5):
+        known = messages.NEAREST.format(ids=", ".join(near))
+    else:
+        known = messages.ALL_KNOWN.format(ids=", ".join(ids))
+    return messages.UNKNOWN_EXERCISE.format(given=repr(given), known=known)

@@ -1,0 +1,132 @@
+"""Call a function that may never come back.
+
+It runs in a daemon thread. After the deadline the caller goes on, and the thread is stopped as far as CPython
+can: an exception is set in it from outside (PyThreadState_SetAsyncExc), which ends Python code that loops; a
+thread that waits in C, as in `time.sleep(1000)`, sees it when that wait is over and costs nothing until then.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import functools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Seconds in which a stopped thread may run its `finally` blocks, and in which it must be gone after that.
+_POLITE = 0.1
+_PRESSING = 1.0
+
+
+@dataclass
+class Outcome:
+    """How a call ended: it came back, it raised `error`, or it was `late`."""
+
+    error: BaseException | None = None
+    late: bool = False
+
+
+def call_with_deadline(function: Callable[[], object], seconds: float) -> Outcome:
+    """Call `function` in a thread of its own and wait for it, `seconds` at most.
+
+    What the function raises, SystemExit and KeyboardInterrupt included, is in the outcome. An interrupt of
+    the caller stops the function and is raised.
+    """
+    thread = _CallThread(function)
+    thread.start()
+    end = time.monotonic() + seconds
+    try:
+        # In slices, because on Windows a wait cannot be interrupted. On the event and not by `join`: until
+        # Python 3.12 a join that is interrupted takes its thread for ended.
+        while not thread.over.is_set() and (left := end - time.monotonic()) > 0:
+            thread.over.wait(min(left, 0.1))
+    except KeyboardInterrupt:
+        thread.stop()
+        raise
+    if thread.over.is_set():
+        thread.join()
+        return Outcome(error=thread.error)
+    thread.stop()
+    return Outcome(late=True)
+
+
+class _Stop(SystemExit):
+    """Ends a thread whose time is over. `threading` prints no traceback for a SystemExit."""
+
+
+# By item, not by attribute: that makes a function object of our own, whose types nobody else sees.
+_set_async_exception = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
+_set_async_exception.argtypes = [ctypes.c_ulong, ctypes.py_object]
+_set_async_exception.restype = None  # so that it can be an `__init__`, which returns None
+_clear_async_exception = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
+_clear_async_exception.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
+
+
+class _CallThread(threading.Thread):
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(name="labkit-check", daemon=True)
+        self._function = function
+        # What is printed finds its cell, or its service's journal, by a context variable.
+        self._context = contextvars.copy_context()
+        self._heard: list[bool] = []
+        self.error: BaseException | None = None
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        disarm = functools.partial(_clear_async_exception, threading.get_ident(), None)
+        try:
+            try:
+                self._context.run(self._function)
+            except BaseException as error:
+                disarm()  # at once: until here a stop that comes back is still pending
+                self.error = error
+        finally:
+            self.over.set()
+
+    def stop(self) -> None:
+        """End the thread if it runs Python code; leave the stop pending if it waits in C."""
+        _set_async_exception(self._id, self._polite_stop())
+        if self.over.wait(_POLITE):
+            self.join()
+        elif self._heard:
+            self._press()
+        else:
+            threading.Thread(target=self._press_when_heard, name=self.name, daemon=True).start()
+
+    @property
+    def _id(self) -> int:
+        assert self.ident is not None  # it was started
+        return self.ident
+
+    def _press(self) -> None:
+        _set_async_exception(self._id, self._stop_that_comes_back())
+        if self.over.wait(_PRESSING):
+            self.join()
+
+    def _press_when_heard(self) -> None:
+        # A wait in C ended, and the answer went on as if nothing had happened: `except: pass` in a loop.
+        while not self.over.wait(0.2):
+            if self._heard:
+                self._press()
+                return
+
+    # CPython makes the exception's instance in the thread itself, when the first handler is entered (3.11) or
+    # when it is raised (later). The `__init__`s below run then. They are C functions: Python code there would
+    # itself be interrupted by the exception that it sets.
+
+    def _polite_stop(self) -> type[_Stop]:
+        heard = functools.partial(self._heard.append, True)
+        return type("Stop", (_Stop,), {"__init__": staticmethod(heard)})
+
+    def _stop_that_comes_back(self) -> type[_Stop]:
+        """A stop that sets the next one: `while True: try: … except: pass` swallows a single one.
+
+        The next one is raised as soon as the handler calls something or jumps back: outside the `try` that
+        caught this one.
+        """
+        stop = type("Stop", (_Stop,), {})
+        again = functools.partial(_set_async_exception, self._id, stop)
+        stop.__init__ = staticmethod(again)  # type: ignore[misc]
+        return stop

@@ -1,0 +1,65 @@
+"""What learners and authors read of the course's machinery, in Spanish."""
+
+# check: a verdict's line
+OK = "{id} ok · {cases}"
+FAILS = "{id} falla · {hint}"
+PENDING = "{id} pendiente · escribe {name} y vuelve a ejecutar"
+ONE_CASE = "1 caso"
+MANY_CASES = "{count} casos"
+
+# check: what a case saw when the answer did not come back with a value
+RAISED = "{situation} tu respuesta lanzó {error}"
+RAISED_BY_USE = "{situation} lo que devolvió tu respuesta no se pudo usar: {error}"
+LATE = "{situation} tu respuesta no terminó en {seconds} s"
+LATE_DEFAULT = "¿qué espera, y quién pone el límite?"
+EXITED = "{situation} tu respuesta quiso cerrar el programa ({error}): una función devuelve o lanza"
+CLEANUP_FAILED = (
+    "{situation} la comprobación no pudo recoger lo suyo ({error}). Es un error del curso, no tuyo"
+)
+
+# check: misuse
+UNKNOWN_EXERCISE = "No hay ningún ejercicio {given}. {known}"
+NEAREST = "¿Querías decir {ids}?"
+ALL_KNOWN = "Los ejercicios son: {ids}."
+NO_EXERCISES = "No hay ejercicios instalados."
+NOT_AN_ID = "{given} no es el nombre de un ejercicio. Escribe primero el nombre: check({example!r}, …)."
+NOTHING_TO_CHECK = "check({id!r}, …) necesita qué comprobar: check({id!r}, {name})."
+
+# edition
+CODE_PLACEHOLDER = "# TU CÓDIGO AQUÍ"
+TEXT_PLACEHOLDER = "*Escribe aquí tu respuesta.*"
+UNBALANCED = "Celda {number} (id {id}), línea {line}: {problem}. La celda empieza así: {start!r}"
+NESTED_BEGIN = "BEGIN SOLUTION dentro de otra solución que no se ha cerrado"
+END_WITHOUT_BEGIN = "END SOLUTION sin su BEGIN SOLUTION"
+BEGIN_WITHOUT_END = "BEGIN SOLUTION sin su END SOLUTION"
+
+# build
+MASTER = "maestro"
+LEARNER = "alumno"
+BUILT = "{name:<28} {edition:<8} {cells:>3} celdas  {seconds:>5.1f} s  {outcome}"
+WRITTEN = "escrito"
+UNCHANGED = "sin cambios"
+DIFFERS = "DISTINTO"
+BUILD_FAILED = "{notebook}, celda {number}: {problem}"
+CELL_TIMEOUT = "no terminó en {seconds} s"
+CELL_RAISED = "lanzó un error sin la etiqueta raises-exception"
+KERNEL_DIED = "el kernel murió"
+NO_MASTER = "No hay ningún maestro {given!r} en {folder}. Hay: {known}."
+NO_MASTERS = "No hay ningún maestro en {folder}."
+CHECK_DIFFERS = "Hay cuadernos que no son lo que hace su maestro. Ejecuta: python -m labkit build"
+
+# python -m labkit
+DESCRIPTION = "El curso de patrones de microservicios."
+HELP_LAB = "abre JupyterLab en el primer cuaderno; lo que sigue se pasa a JupyterLab"
+HELP_BUILD = "ejecuta los maestros y hace de ellos la edición del alumno"
+HELP_NAMES = "nombres de cuadernos, p. ej. 01_service_discovery; ninguno: todos"
+HELP_CHECK = "no escribe nada; sale con 1 si algún cuaderno cambiaría"
+HELP_DOCTOR = "mira si esta máquina tiene lo que el curso necesita, y dice qué hacer"
+NO_NOTEBOOKS = (
+    "No encuentro los cuadernos del curso: busqué notebooks/00_inicio.ipynb en {places}. "
+    "Entra en la carpeta del curso y vuelve a intentarlo."
+)
+NO_JUPYTERLAB = "JupyterLab no está instalado en {prefix}. Ejecuta: {python} -m pip install -e '.[course]'"
+NO_BUILD_PACKAGES = (
+    "Falta {package}, que hace falta para construir. Ejecuta: {python} -m pip install -e '.[course]'"
+)
