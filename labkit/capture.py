@@ -57,7 +57,12 @@ class ServiceStream:
         return getattr(self.beneath, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.beneath, name, value)
+        # IPython puts a `write` of its own in place while a cell runs, around the one it found here.
+        # Passed on, the stream beneath would call this one, and this one the stream beneath.
+        if hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.beneath, name, value)
 
 
 def begin() -> None:

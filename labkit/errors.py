@@ -9,10 +9,15 @@ from __future__ import annotations
 import errno
 
 from labkit import messages
+from labkit.journal import brief_traceback
 
 
 class LabkitError(Exception):
     """Base of all errors that labkit itself raises."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a cell: the reader's own lines and the message, not labkit's insides."""
+        return brief_traceback(self).split("\n")
 
 
 class PortInUse(LabkitError, OSError):
