@@ -1,0 +1,169 @@
+"""What runs in a cell in the place of Flask.run, run_simple and aiohttp.web.run_app.
+
+Each takes the arguments of the original, serves in the background through labkit and returns the
+Service. What has no meaning there (reloader, debugger, threads, signals, access log) is accepted and
+ignored; what would change what the service is (TLS, another kind of socket) is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import LabkitError, NotRestartable
+from labkit.kernel import messages
+from labkit.roster import ROSTER, serve
+from labkit.servers import recognise
+
+if TYPE_CHECKING:
+    import aiohttp.web
+    import flask
+
+    from labkit.service import Service
+
+FLASK_PORT = 5000
+AIOHTTP_PORT = 8080
+
+
+class OnlyPlainHttp(LabkitError, ValueError):
+    """What was asked for is no plain HTTP on one address: TLS, a Unix socket, several hosts."""
+
+
+def flask_run(
+    app: flask.Flask,
+    host: str | None = None,
+    port: int | None = None,
+    debug: bool | None = None,
+    load_dotenv: bool = True,
+    **options: Any,
+) -> Service:
+    """Serve a Flask app in the background, on the address that `Flask.run` would choose.
+
+    As there, `port` wins over SERVER_NAME, which wins over 5000. `debug=True` sets `app.debug` and starts
+    neither the reloader nor the debugger's console.
+    """
+    from flask import cli, helpers
+
+    if helpers.get_load_dotenv(load_dotenv):
+        cli.load_dotenv()
+        if "FLASK_DEBUG" in os.environ:
+            app.debug = helpers.get_debug_flag()
+    if debug is not None:
+        app.debug = bool(debug)
+    server_host, _, server_port = (app.config.get("SERVER_NAME") or "").partition(":")
+    if port is None:
+        port = int(server_port or FLASK_PORT)
+    return run_simple(host or server_host or "127.0.0.1", port, app, **options)
+
+
+def run_simple(
+    hostname: str,
+    port: int,
+    application: Any,
+    use_reloader: bool = False,
+    use_debugger: bool = False,
+    use_evalex: bool = True,
+    extra_files: Iterable[str] | None = None,
+    exclude_patterns: Iterable[str] | None = None,
+    reloader_interval: int = 1,
+    reloader_type: str = "auto",
+    threaded: bool = False,
+    processes: int = 1,
+    request_handler: type[Any] | None = None,
+    static_files: dict[str, str | tuple[str, str]] | None = None,
+    passthrough_errors: bool = False,
+    ssl_context: Any = None,
+) -> Service:
+    """Serve any WSGI application in the background, in the place of `werkzeug.run_simple`."""
+    import flask
+    from werkzeug.middleware.shared_data import SharedDataMiddleware
+
+    if ssl_context is not None:
+        _refuse("ssl_context", messages.INSTEAD_OF_TLS)
+    kind = "flask" if isinstance(application, flask.Flask) else "wsgi"
+    if static_files:
+        application = SharedDataMiddleware(application, static_files)
+    return _serve(application, kind, hostname, port)
+
+
+def run_app(
+    app: aiohttp.web.Application | Coroutine[Any, Any, aiohttp.web.Application],
+    *,
+    host: str | Iterable[str] | None = None,
+    port: int | None = None,
+    path: Any = None,
+    sock: Any = None,
+    ssl_context: Any = None,
+    **ignored: Any,
+) -> Service:
+    """Serve an aiohttp application, or what the coroutine makes, in the background.
+
+    Unlike the original, it listens on 127.0.0.1 where no `host` is given, not on every address.
+    """
+    try:
+        if ssl_context is not None:
+            _refuse("ssl_context", messages.INSTEAD_OF_TLS)
+        if path is not None:
+            _refuse("path", messages.INSTEAD_OF_SOCKETS)
+        if sock is not None:
+            _refuse("sock", messages.INSTEAD_OF_SOCKETS)
+        return _serve(app, "aiohttp", _one_host(host), AIOHTTP_PORT if port is None else port)
+    except BaseException:
+        if asyncio.iscoroutine(app):
+            app.close()  # else Python warns, later and elsewhere, that it was never awaited
+        raise
+
+
+def stop_services() -> list[str]:
+    """Stop every service of the kernel and return the names of those that were running."""
+    running = [service.name for service in ROSTER.services() if service.running]
+    ROSTER.stop_all()
+    return running
+
+
+def _serve(app: Any, kind: str, host: str, port: Any) -> Service:
+    """Serve `app` on that port, in the place of any labkit service that holds it, and say so in one line."""
+    # PORT=8000 in the environment is text, and Flask takes it.
+    port = int(port) if isinstance(port, str) and port.isdecimal() else port
+    host = _address(host)
+    name = f"{kind}-{port}" if port else kind
+    earlier = ROSTER.by_port(port) if port else None
+    # What cannot be served must not cost the service that is there.
+    recipe = recognise(app)
+    if not recipe.can_repeat:
+        if earlier is not None and earlier._recipe.given is app and earlier.host == host:
+            print(messages.ALREADY_ANSWERS.format(name=earlier.name, url=earlier.url))
+            return earlier
+        raise NotRestartable(messages.APP_USED)
+    if earlier is not None and earlier.name != name:
+        earlier.stop()
+    service: Service = serve(app, name=name, port=port, host=host)
+    line = messages.ANSWERS.format(name=name, url=service.url)
+    if earlier is not None:
+        line += messages.REPLACES.format(earlier=earlier.name)
+    if host in ("0.0.0.0", "::"):
+        line += messages.ALL_ADDRESSES.format(host=host)
+    print(line)
+    return service
+
+
+def _address(host: str) -> str:
+    # On some systems `localhost` is ::1 first; the course's services stay on one address.
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def _one_host(host: str | Iterable[str] | None) -> str:
+    if host is None:
+        return "127.0.0.1"
+    if isinstance(host, str):
+        return host
+    addresses = {_address(each) for each in host}
+    if len(addresses) != 1:
+        raise OnlyPlainHttp(messages.ONE_HOST.format(hosts=sorted(addresses)))
+    return addresses.pop()
+
+
+def _refuse(option: str, instead: str) -> None:
+    raise OnlyPlainHttp(messages.ONLY_HTTP.format(option=option, instead=instead))
