@@ -191,7 +191,7 @@ def brief_traceback(error: BaseException) -> str:
         )
         for frame in own
     ]
-    return "\n".join([*lines, "".join(traceback.format_exception_only(error)).strip()])
+    return "\n".join([*lines, f"{type(error).__name__}: {error}".removesuffix(": ")])
 
 
 _HERE = os.path.dirname(os.path.abspath(__file__))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import selectors
 import socket
 import struct
 
@@ -75,3 +76,15 @@ def cut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:  # already gone
         pass
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the peer has closed a connection from which nothing is expected but its end."""
+    with selectors.DefaultSelector() as selector:  # select() itself knows no descriptor above 1023
+        selector.register(connection, selectors.EVENT_READ)
+        if not selector.select(0):
+            return False
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True

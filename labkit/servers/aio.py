@@ -202,11 +202,13 @@ class AioServer(Server):
             began = time.perf_counter()
             if self._closing:
                 self._refuse(request)
+            if self._paused:
+                await self._wait_for_resume(request)
+                if request.transport is None:  # who gave up meanwhile is not served
+                    raise asyncio.CancelledError
             request[_RECORD] = noted = begin(request.method, request.raw_path)
             self._serving += 1
             try:
-                if self._paused:
-                    await self._wait_for_resume(request)
                 response: web.StreamResponse = await handle(request)
                 return response
             finally:

@@ -122,12 +122,14 @@ class Gate:
             self._changed.notify_all()
 
     def enter(self, connection: socket.socket) -> bool:
-        """A request was read and wants to be served; waits during a pause. False: too late."""
+        """A request was read and wants to be served; waits during a pause. False: it may not."""
         with self._changed:
             if self._closed:
                 return False
             self._serving[connection] = True
-            return self._wait_for_resume()
+            waited = self.paused
+            # Who gave up during the pause is not served: nobody would read the answer.
+            return self._wait_for_resume() and not (waited and sockets.hung_up(connection))
 
     def leave(self, connection: socket.socket) -> None:
         with self._changed:
