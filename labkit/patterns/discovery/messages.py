@@ -1,0 +1,53 @@
+"""What a learner reads of this package on the screen, in one place."""
+
+BAD_SERVICE = (
+    "El nombre de servicio {given!r} no vale: se aceptan de 1 a 63 letras sin acento, cifras, "
+    "«.», «_» o «-», y empieza por letra o cifra."
+)
+BAD_ID = (
+    "El identificador de instancia {given!r} no vale: se aceptan de 1 a 128 letras, cifras, "
+    "«.», «_», «:», «@» o «-»."
+)
+BAD_URL = (
+    "La dirección {given!r} no vale: se acepta http:// o https:// con host y puerto, "
+    "por ejemplo http://127.0.0.1:5001."
+)
+BAD_STATUS = "El estado {given!r} no vale: se acepta uno de {accepted}."
+BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que {above}."
+BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
+BAD_FRACTION = "{name} vale {given!r}: se acepta una fracción mayor que 0 y hasta 1."
+BAD_METADATA = (
+    "Los metadatos {given!r} no valen: se aceptan hasta {limit} pares de textos, con claves como «zona» "
+    "o «version» y valores de hasta {length} caracteres imprimibles."
+)
+BAD_WAIT = "wait vale {given!r}: se acepta un número de segundos entre 0 y {limit}."
+BAD_INDEX = "index vale {given!r}: se acepta un entero de 0 en adelante."
+BAD_FLAG = "{name} vale {given!r}: se acepta 0 o 1."
+NOT_AN_OBJECT = "El cuerpo debe ser un objeto JSON, por ejemplo {example}."
+UNKNOWN_FIELD = "No conozco el campo {given}: se aceptan {accepted}."
+MISSING_FIELD = "Falta el campo «{name}»."
+EUREKA_NO_INSTANCE = 'El cuerpo debe ser un objeto JSON de la forma {"instance": {…}}.'
+EUREKA_OTHER_APP = "La ruta dice {path!r} y el cuerpo dice {body!r}: deben nombrar la misma aplicación."
+EUREKA_BAD_PORT = "El puerto {given!r} no vale: se acepta un entero entre 1 y 65535."
+
+UNKNOWN_INSTANCE = (
+    "El registro no conoce la instancia «{instance_id}» de «{service}»: nunca se registró o su lease caducó. "
+    "Regístrala de nuevo."
+)
+NO_INSTANCES = "No hay ninguna instancia disponible de «{service}» ({known} registradas)."
+NO_INSTANCE_ANSWERED = "Ninguna de las instancias disponibles de «{service}» respondió ({tried} intentadas)."
+REGISTRY_UNAVAILABLE = "El registro {url} no responde: {reason}."
+REGISTRY_STATUS = "contestó {status}"
+OTHER_LOOP = (
+    "Este cliente se abrió en otro bucle de asyncio: ábrelo y úsalo en el mismo, "
+    "con «async with AsyncDiscoveryClient(…) as client»."
+)
+ALREADY_STARTED = "{name} ya está en marcha: llama antes a stop()."
+
+LOG_STALE = "el registro %s no responde (%s): sigo con la última lista buena de «%s»"
+LOG_NEXT = "«%s» no responde en %s (%s): pruebo con la siguiente"
+LOG_UNREACHABLE = "el registro %s no responde (%s): «%s» lo intentará de nuevo"
+LOG_FORGOTTEN = "el registro %s ha olvidado a «%s»: se registra de nuevo"
+LOG_UNHEALTHY = "«%s» no está sana: no renueva su lease"
+LOG_PRESERVING = "autoconservación: faltan %d de %d latidos, no se expulsa a nadie"
+LOG_STEP_FAILED = "%s: un paso falló y se sigue adelante"

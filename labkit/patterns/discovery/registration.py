@@ -1,0 +1,157 @@
+"""A service's side of the lease: register, keep renewing, leave.
+
+The heartbeat says "I am well", not merely "my process exists": a service that finds itself sick stops
+renewing and lets its lease run out.
+"""
+
+import contextlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Literal, Self
+
+from labkit.patterns.discovery import messages
+from labkit.patterns.discovery.background import Periodic
+from labkit.patterns.discovery.client import RegistryAPI
+from labkit.patterns.discovery.errors import DiscoveryError, RegistryUnavailable, UnknownInstance
+from labkit.patterns.discovery.instance import (
+    Status,
+    valid_id,
+    valid_metadata,
+    valid_seconds,
+    valid_service,
+    valid_url,
+)
+
+_log = logging.getLogger(__name__)
+
+# What a heartbeat came to.
+Beat = Literal["registered", "renewed", "unhealthy", "unreachable", "stopped"]
+
+# Two heartbeats may be lost before a lease runs out (Eureka's 30 s of 90).
+BEATS_PER_TTL = 3
+
+
+class Registration(Periodic):
+    """Keeps one instance registered from `start` to `stop`; also a `with` block.
+
+    `url`: where the instance answers. `ttl`: seconds of its lease; `interval`: seconds between heartbeats, a
+    third of it when None. `healthy`: called before each renewal, in the heartbeat's thread; a false answer or
+    an exception means no renewal. `instance_id`: a new one for each Registration when None, because the next
+    process on this port is another instance. A registry that is dead at start, or later, is tried again with
+    each heartbeat; one that has forgotten the instance gets it registered anew.
+    Raises InvalidInput.
+    """
+
+    def __init__(
+        self,
+        registry_url: str,
+        service: str,
+        url: str,
+        *,
+        ttl: float = 30.0,
+        interval: float | None = None,
+        healthy: Callable[[], object] = lambda: True,
+        instance_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float = 2.0,
+    ) -> None:
+        self.service = valid_service(service)
+        self.ttl = valid_seconds("ttl", ttl)
+        super().__init__(self.ttl / BEATS_PER_TTL if interval is None else interval)
+        self.instance_id = new_id(self.service) if instance_id is None else valid_id(instance_id)
+        self.url = valid_url(url)
+        self.status = Status.UP
+        self._metadata = valid_metadata(metadata)
+        self._healthy = healthy
+        self._api = RegistryAPI(registry_url, timeout)
+        # Held while the registry is spoken to, so that a heartbeat never comes between two steps of leaving.
+        self._speaking = threading.Lock()
+        self._registered = False
+        self._left = False
+
+    def start(self) -> Self:
+        """Register, then keep renewing in the background; a registry that does not answer is no error.
+
+        Raises InvalidInput when the registry refuses what it is told.
+        """
+        self.status = Status.UP
+        self._left = False
+        self.beat()
+        return super().start()
+
+    def step(self) -> None:
+        """Send one heartbeat."""
+        self.beat()
+
+    def beat(self) -> Beat:
+        """Send one heartbeat now and return what it came to: for who has no use for the thread."""
+        # Outside the lock: a `healthy` that hangs must not keep `stop` from leaving.
+        if not self._is_healthy():
+            _log.warning(messages.LOG_UNHEALTHY, self.instance_id)
+            return "unhealthy"
+        with self._speaking:
+            return "stopped" if self._left else self._beat()
+
+    def drain(self) -> None:
+        """Ask to be handed out no more, while heartbeats go on; a dead registry hears it with the next."""
+        with self._speaking:
+            self.status = Status.DRAINING
+            try:
+                self._api.set_status(self.service, self.instance_id, self.status)
+            except (RegistryUnavailable, UnknownInstance):
+                self._registered = False
+
+    def stop(self, *, drain: float = 0.0) -> None:
+        """Leave: drain for `drain` seconds, stop the heartbeat, deregister.
+
+        Give it what the callers' caches last, so that nobody calls an address that has just closed. A
+        registry that does not answer is not waited for: the lease will run out.
+        """
+        if valid_seconds("drain", drain, zero=True):
+            self.drain()
+            threading.Event().wait(drain)
+        # A heartbeat that hangs in `healthy` is left behind: it finds that it has left, and ends.
+        self._end(self._api.timeout)
+        with self._speaking:
+            self._left = True
+            with contextlib.suppress(DiscoveryError):
+                self._api.deregister(self.service, self.instance_id)
+            self._registered = False
+            self._api.close()
+
+    def _beat(self) -> Beat:
+        try:
+            if self._registered:
+                try:
+                    self._api.renew(self.service, self.instance_id)
+                    return "renewed"
+                except UnknownInstance:
+                    _log.warning(messages.LOG_FORGOTTEN, self._api.url, self.instance_id)
+            self._api.register(self.service, self.instance_id, self.fields())
+            self._registered = True
+            return "registered"
+        except RegistryUnavailable as error:
+            _log.warning(messages.LOG_UNREACHABLE, self._api.url, error, self.instance_id)
+            return "unreachable"
+
+    def _is_healthy(self) -> bool:
+        try:
+            return bool(self._healthy())
+        except Exception:
+            return False
+
+    def fields(self) -> dict[str, object]:
+        """Return what it tells the registry of itself."""
+        return {
+            "url": self.url,
+            "status": str(self.status),
+            "metadata": dict(self._metadata),
+            "ttl": self.ttl,
+        }
+
+
+def new_id(service: str) -> str:
+    """Return an id that no other instance has had."""
+    return f"{service}-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,177 @@
+"""What the tests of labkit.patterns.discovery share: real servers on 127.0.0.1 and a clock wound by hand."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+from flask import Flask, jsonify
+from werkzeug.serving import make_server
+
+from labkit.patterns.discovery import Registry, registry_app
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Server:
+    """A WSGI application on 127.0.0.1, in a thread, until `stop`."""
+
+    def __init__(self, app: Flask, port: int = 0) -> None:
+        self._server = make_server("127.0.0.1", port, app, threaded=True)
+        self.port: int = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Lab:
+    """Starts servers for one test and stops whatever is left of them."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def serve(self, app: Flask, port: int = 0) -> Server:
+        server = Server(app, port)
+        self._stack.callback(server.stop)
+        return server
+
+    def registry(self, registry: Registry, port: int = 0) -> "RegistryServer":
+        served = RegistryServer(registry, port)
+        self._stack.callback(served.stop)
+        return served
+
+    def raw(self, behaviour: Callable[[socket.socket], None]) -> "RawServer":
+        return self._stack.enter_context(RawServer(behaviour))
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class RegistryServer:
+    """A registry over HTTP that notes every request it gets, as "GET /services/inventario"."""
+
+    def __init__(self, registry: Registry, port: int = 0) -> None:
+        self.registry = registry
+        self.requests: list[str] = []
+        self.seen = threading.Condition()
+        app = registry_app(registry)
+
+        @app.before_request
+        def note() -> None:
+            from flask import request
+
+            with self.seen:
+                self.requests.append(f"{request.method} {request.path}")
+                self.seen.notify_all()
+
+        self._server: Server | None = Server(app, port)
+        self.url, self.port = self._server.url, self._server.port
+
+    def wait_for(self, request: str, times: int = 1) -> None:
+        with self.seen:
+            assert self.seen.wait_for(lambda: self.requests.count(request) >= times, 5), self.requests
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self.registry.close()
+            self._server.stop()
+            self._server = None
+
+
+class RawServer:
+    """A listening socket whose connections are handed to `behaviour`; it counts them."""
+
+    def __init__(self, behaviour: Callable[[socket.socket], None]) -> None:
+        self.connections = 0
+        self._behaviour = behaviour
+        self._open: list[socket.socket] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            self._open.append(connection)
+            if self._stopping:
+                return
+            self.connections += 1
+            with contextlib.suppress(OSError):
+                self._behaviour(connection)
+
+    _stopping = False
+
+    def __enter__(self) -> "RawServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stopping = True
+        for connection in self._open:
+            connection.close()
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._socket.getsockname(), 1).close()
+        self._thread.join(5)
+        self._socket.close()
+        for connection in self._open:
+            connection.close()
+
+
+def hang(connection: socket.socket) -> None:
+    """Accept, and never answer."""
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Read the request, then close without an answer: it may have been carried out."""
+    connection.recv(65536)
+    connection.close()
+
+
+def instance_app(name: str) -> Flask:
+    """An instance of a service that says who it is and counts what it is asked."""
+    app = Flask(name)
+    app.config["ASKED"] = asked = []
+
+    @app.before_request
+    def note() -> None:
+        from flask import request
+
+        asked.append(f"{request.method} {request.path}")
+
+    @app.route("/stock/<isbn>", methods=["GET", "POST", "PUT"])
+    def stock(isbn: str):
+        return jsonify(isbn=isbn, instancia=name)
+
+    app.get("/health")(lambda: "ok")
+    return app
+
+
+def dead_url() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def no_threads_left() -> Iterator[None]:
+    """Fail when the block leaves a thread running that was not there before."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(3)
+    left = [thread.name for thread in set(threading.enumerate()) - before]
+    assert not left, f"threads left behind: {left}"
