@@ -11,7 +11,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,8 @@ class Watchdog:
     """Make a test that hangs a test that fails.
 
     On POSIX an alarm raises in the main thread, even inside a blocking call, and the run goes on. Where there
-    is no alarm (Windows), or the exception is swallowed, a timer prints every thread's stack and ends it all.
+    is no alarm (Windows), or the exception is swallowed, every thread's stack is printed and the run ended;
+    by a thread of faulthandler's own, which no test that counts threads can see.
     """
 
     def __init__(self, stderr: int) -> None:
@@ -48,9 +48,7 @@ class Watchdog:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         mark = item.get_closest_marker("limit")
         limit = float(mark.args[0]) if mark else LIMIT
-        give_up = threading.Timer(limit + LAST_RESORT, self.end_the_run, (item.nodeid, limit + LAST_RESORT))
-        give_up.daemon = True
-        give_up.start()
+        faulthandler.dump_traceback_later(limit + LAST_RESORT, exit=True, file=self.stderr)
         alarm = getattr(signal, "SIGALRM", None)
         if alarm is not None:
             before = signal.signal(alarm, lambda _number, _frame: self.stop_the_test(limit))
@@ -58,7 +56,7 @@ class Watchdog:
         try:
             return (yield)
         finally:
-            give_up.cancel()
+            faulthandler.cancel_dump_traceback_later()
             if alarm is not None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(alarm, before)
@@ -66,11 +64,6 @@ class Watchdog:
     def stop_the_test(self, limit: float) -> None:
         faulthandler.dump_traceback(file=2, all_threads=True)
         pytest.fail(f"not done after {limit:g} s (every thread's stack is below)")
-
-    def end_the_run(self, nodeid: str, seconds: float) -> None:
-        os.write(self.stderr, f"\n{nodeid} goes on after {seconds:g} s: ending the run\n".encode())
-        faulthandler.dump_traceback(file=self.stderr, all_threads=True)
-        os._exit(3)
 
 
 class StrictMasters:
