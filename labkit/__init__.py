@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.errors import LabkitError as LabkitError
     from labkit.errors import PortInUse as PortInUse
     from labkit.journal import Journal as Journal
+    from labkit.lens import plots as plots
     from labkit.roster import serve as serve
     from labkit.roster import services as services
     from labkit.roster import stop_all as stop_all
@@ -35,6 +36,7 @@ _HOMES = {
     "PortInUse": "labkit.errors",
     "Service": "labkit.service",
     "check": "labkit.course.check",
+    "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",
     "services": "labkit.roster",

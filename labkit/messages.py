@@ -72,3 +72,9 @@ RUN_INSIDE_RUN = "labkit.run ya está ejecutando esta corrutina: dentro de ella 
 
 # A service that was given no name
 UNNAMED = "servicio-{number}"
+
+# Figures
+NO_ANSWER = "sin respuesta"
+REQUEST_NUMBER = "número de petición"
+NOTHING_TO_DRAW = "No hay nada que dibujar: pasa al menos una fila con resultados."
+TOO_MANY_NAMES = "{count} nombres distintos son demasiados para distinguirlos: como mucho {limit}."

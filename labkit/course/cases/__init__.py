@@ -1,4 +1,7 @@
 """The cases of the exercises: one module a lesson, imported when an exercise of it is first checked."""
 
 # The letters before the dash in an exercise's id, and the module that holds its cases, in the course's order.
-LESSONS: dict[str, str] = {}
+LESSONS: dict[str, str] = {
+    "IN": "labkit.course.cases.inicio",
+    "SD": "labkit.course.cases.service_discovery",
+}
