@@ -135,6 +135,9 @@ class Journal:
 
     def answer(self, request: Request, status: int) -> None:
         """Note the status with which a response begins."""
+        if status < 500 and request.status is None:  # nearly always, and nothing to count
+            request.status = status
+            return
         with self._lock:
             self._errors += (status >= 500) - ((request.status or 0) >= 500)
             request.status = status
@@ -156,10 +159,14 @@ class Journal:
 
     def log(self, record: logging.LogRecord) -> None:
         """Take a log record; one that carries an exception becomes its traceback."""
+        try:
+            message = record.getMessage()
+        except Exception:  # arguments that do not fit; as with logging's own handlers, nobody is harmed
+            message = f"{record.msg} {record.args}"
         if record.exc_info and record.exc_info[1] is not None:
-            self.error(record.exc_info[1], head=record.getMessage())
+            self.error(record.exc_info[1], head=message)
         else:
-            self._add(Line("log", f"{record.levelname} {record.name}: {record.getMessage()}"))
+            self._add(Line("log", f"{record.levelname} {record.name}: {message}"))
 
     def error(self, error: BaseException, head: str = "") -> None:
         """Take an exception with its traceback."""

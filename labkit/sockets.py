@@ -28,7 +28,14 @@ def listen(host: str, port: int) -> socket.socket:
     """
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise BadPort(port)
+    if not isinstance(host, str) or not host:  # "" would be every network that this machine is in
+        raise BadHost(host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # Asked apart: create_server turns a gaierror into an OSError that cannot be told from others.
+        socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    except (socket.gaierror, ValueError):  # ValueError: what is no host name at all, to IDNA for example
+        raise BadHost(host) from None
     try:
         # create_server sets SO_REUSEADDR on POSIX only: on Windows it would let two servers share a port.
         return socket.create_server((host, port), family=family)
@@ -37,7 +44,7 @@ def listen(host: str, port: int) -> socket.socket:
             raise PortInUse(host, port, owner_of(port)) from None
         if error.errno == errno.EACCES:
             raise PortForbidden(port) from None
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        if error.errno == errno.EADDRNOTAVAIL:
             raise BadHost(host) from None
         raise
 
@@ -65,14 +72,15 @@ def owner_of(port: int) -> str | None:
     return None
 
 
-def cut(connection: socket.socket) -> None:
+def cut(connection: socket.socket, *, reset: bool = True) -> None:
     """End a connection at once, from any thread: its reader sees the end, its peer a reset or the end.
 
-    The socket is shut down and not closed, so that the thread or loop that owns it closes it itself
-    and its file descriptor cannot be reused under its feet.
+    `reset=False` lets what was written already arrive. The socket is shut down and not closed, so that the
+    thread or loop that owns it closes it itself and its file descriptor cannot be reused under its feet.
     """
     try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:  # already gone
         pass
