@@ -142,7 +142,7 @@ class Gate:
         if self.paused:
             with self._changed:
                 if not self._wait_for_resume():
-                    raise ConnectionAbortedError
+                    raise TooLate
 
     def _wait_for_resume(self) -> bool:
         waited = self.paused
@@ -175,7 +175,8 @@ class Gate:
             chosen = [connection for connection, busy in self._serving.items() if not (busy and idle_only)]
             busy = sum(self._serving[connection] for connection in chosen)
             for connection in chosen:
-                sockets.cut(connection)
+                # One that is not busy may have its answer on the way, in the system's buffer.
+                sockets.cut(connection, reset=self._serving[connection])
         return busy
 
     def wait_until_quiet(self, timeout: float) -> None:
@@ -214,12 +215,14 @@ class _Handler(WSGIRequestHandler):
         try:
             super().run_wsgi()
         except Exception as error:
-            # The application failed in the middle of its body. The headers are out, so the one honest
-            # answer left is a connection that breaks off.
-            self.journal.error(error)
+            # The application failed in the middle of its body, or gave something that is none. The headers
+            # are out, so the one honest answer left is a connection that breaks off.
+            if not isinstance(error, BrokenBody):
+                self.journal.error(error)
             sockets.cut(self.request)
             self.close_connection = True
         finally:
+            self.journal.flush()  # the thread ends here, and with it a line begun by print(end="")
             self.gate.leave(self.request)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -227,6 +230,14 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:
         self.journal.note(message % args if args else message)
+
+
+class TooLate(ConnectionAbortedError):
+    """The server ended while an answer was held back: there is nobody to answer. Werkzeug passes over it."""
+
+
+class BrokenBody(Exception):
+    """The application failed in the middle of its body; the journal knows how."""
 
 
 class Recorder:
@@ -254,27 +265,43 @@ class Recorder:
             body = self.app(environ, start)
             pieces = iter(body)
             first = next(pieces, b"")
-        except ConnectionAbortedError:  # from the gate: there is nobody to answer
+        except TooLate:
             raise
         except (Exception, SystemExit) as error:
             self.journal.error(error)
             text = b"500 Internal Server Error"
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
             start("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
-            return _Body(iter((text,)), body, request, began)
-        return _Body(chain((first,), pieces), body, request, began)
+            return _Body(iter((text,)), body, self.journal, request, began)
+        return _Body(chain((first,), pieces), body, self.journal, request, began)
 
 
 class _Body:
-    """A response's body, which notes when it has been handed over."""
+    """A response's body, which notes how it failed, or when it has been handed over."""
 
     def __init__(
-        self, pieces: Iterator[bytes], body: Iterable[bytes], request: Request, began: float
+        self,
+        pieces: Iterator[bytes],
+        body: Iterable[bytes],
+        journal: Journal,
+        request: Request,
+        began: float,
     ) -> None:
-        self._pieces, self._body, self._request, self._began = pieces, body, request, began
+        self._pieces, self._body = pieces, body
+        self._journal, self._request, self._began = journal, request, began
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise
+        except (Exception, SystemExit) as error:
+            # Told apart here: further out, a ConnectionError of the application's looks like the client's.
+            self._journal.error(error)
+            raise BrokenBody from error
 
     def close(self) -> None:
         self._request.duration = time.perf_counter() - self._began
