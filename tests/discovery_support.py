@@ -2,11 +2,13 @@
 
 import contextlib
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 
 from flask import Flask, jsonify
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit.patterns.discovery import Registry, registry_app
 
@@ -22,20 +24,31 @@ class ManualClock:
         self.now += seconds
 
 
+class _Handler(WSGIRequestHandler):
+    # A connection that says nothing must not hold its thread for ever: a port is free only until it is not,
+    # and another program's late call may arrive at ours.
+    timeout = 5
+
+
 class Server:
     """A WSGI application on 127.0.0.1, in a thread, until `stop`."""
 
     def __init__(self, app: Flask, port: int = 0) -> None:
-        self._server = make_server("127.0.0.1", port, app, threaded=True)
-        self.port: int = self._server.server_port
+        # A bound socket: binding it itself, werkzeug would look up this machine's name, which may be slow.
+        with socket.create_server(("127.0.0.1", port), backlog=128) as bound:
+            self.port: int = bound.getsockname()[1]
+            self._server = make_server(
+                "127.0.0.1", self.port, app, threaded=True, request_handler=_Handler, fd=bound.fileno()
+            )
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
 
 
 class Lab:
@@ -172,6 +185,11 @@ def no_threads_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(3)
-    left = [thread.name for thread in set(threading.enumerate()) - before]
-    assert not left, f"threads left behind: {left}"
+        thread.join(10)
+    frames = sys._current_frames()
+    left = [
+        f"{thread.name}\n" + "".join(traceback.format_stack(frames[thread.ident]))
+        for thread in set(threading.enumerate()) - before
+        if thread.ident in frames
+    ]
+    assert not left, "threads left behind:\n" + "\n".join(left)

@@ -63,6 +63,15 @@ def test_the_name_of_a_service_is_the_same_in_capitals(registry):
     assert len(registry.instances("INVENTARIO")) == 1
 
 
+def test_a_list_of_instances_reads_the_same_whatever_the_ports_are(registry):
+    three(registry)
+    registry.drain("inventario", "inventario-3")
+    assert (
+        repr(registry.instances("inventario")) == "[Instance(inventario-1, UP), Instance(inventario-2, UP)]"
+    )
+    assert repr(registry) == "Registry(inventario=3)"
+
+
 def test_reading_changes_nothing(registry):
     three(registry)
     registry.pick("inventario")

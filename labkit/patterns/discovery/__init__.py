@@ -14,6 +14,7 @@ Sources: Consul's catalog, health checks and blocking queries; Netflix Eureka's 
 REST operations; Nygard, "Release It!", 2nd ed., ch. 8 (Interconnect: discovery and load balancing).
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from labkit.patterns.discovery.background import Evictor, HealthChecker
@@ -58,6 +59,9 @@ __all__ = [
     "registration_ctx",
     "registry_app",
 ]
+
+# What the clients survive they log; whether that is shown is for the application to say.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _ASYNC = {"AsyncDiscoveryClient", "AsyncRegistration", "registration_ctx"}
 

@@ -259,7 +259,11 @@ class AsyncRegistration:
         if self._task is not None:
             raise RuntimeError(messages.ALREADY_STARTED.format(name=type(self).__name__))
         self.status = Status.UP
-        await self.beat()
+        try:
+            await self.beat()
+        except BaseException:
+            await self._connection.close()
+            raise
         self._task = asyncio.create_task(self._run(), name=f"heartbeat {self.instance_id}")
         return self
 
@@ -303,8 +307,8 @@ class AsyncRegistration:
             await asyncio.sleep(drain)
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Through gather, so that a cancellation of `stop` itself is not taken for the heartbeat's.
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         with contextlib.suppress(DiscoveryError):
             await self._registry.call("DELETE", self._path)

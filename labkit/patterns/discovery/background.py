@@ -36,8 +36,7 @@ class Periodic:
 
     def start(self) -> Self:
         """Begin; the first step comes after one interval. Raises RuntimeError when already running."""
-        if self._thread is not None:
-            raise RuntimeError(messages.ALREADY_STARTED.format(name=type(self).__name__))
+        self._refuse_second_start()
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(self._stopping,), name=type(self).__name__, daemon=True
@@ -48,6 +47,10 @@ class Periodic:
     def stop(self) -> None:
         """End, and wait for the step in progress. Stopping what does not run is allowed."""
         self._end(None)
+
+    def _refuse_second_start(self) -> None:
+        if self._thread is not None:
+            raise RuntimeError(messages.ALREADY_STARTED.format(name=type(self).__name__))
 
     def _end(self, limit: float | None) -> None:
         self._stopping.set()

@@ -34,7 +34,7 @@ class Status(StrEnum):
     DOWN = "DOWN"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Instance:
     """One running copy of a service, as it was when somebody looked.
 
@@ -51,7 +51,7 @@ class Instance:
     override: Status | None = None
     ttl: float = 30.0
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def status(self) -> Status:
@@ -67,8 +67,9 @@ class Instance:
         """Whether it is handed out to callers."""
         return self.status is Status.UP
 
-    def __str__(self) -> str:
-        return f"{self.id} · {self.status}"
+    def __repr__(self) -> str:
+        # No url: a list of instances reads the same whatever the ports are.
+        return f"Instance({self.id}, {self.status})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,9 @@ class Registration(Periodic):
     def start(self) -> Self:
         """Register, then keep renewing in the background; a registry that does not answer is no error.
 
-        Raises InvalidInput when the registry refuses what it is told.
+        Raises InvalidInput when the registry refuses what it is told, RuntimeError when already running.
         """
+        self._refuse_second_start()
         self.status = Status.UP
         self._left = False
         self.beat()

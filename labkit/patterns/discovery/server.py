@@ -10,11 +10,12 @@
     PUT    /services/NAME/ID/status           {"status": "DRAINING"}
     DELETE /services/NAME/ID                  deregister
     GET    /health                            the registry itself
-    /eureka/apps/…, /eureka/v2/apps/…         Eureka's REST operations
+    /eureka/apps/…                            Eureka's REST operations
 
 Every error is JSON, {"error": "…"}: 400 for what cannot be accepted, 404 for an instance it does not know. A
 service without instances is an empty list: callers may ask, and watch, before the first one is there. No GET
 takes a turn: balancing is the client's work, since GET is safe (RFC 9110, section 9.2.1) and may be repeated.
+Whoever reaches the port may register: like Consul and Eureka as they come, it belongs on a private network.
 """
 
 from typing import Any
@@ -40,9 +41,7 @@ def registry_app(registry: Registry) -> Flask:
     """Return the application that serves `registry`; it starts no thread, so eviction is the caller's."""
     app = Flask("registro")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    for prefix in ("/eureka", "/eureka/v2"):
-        name = prefix.strip("/").replace("/", "_")
-        app.register_blueprint(eureka_blueprint(registry), url_prefix=prefix, name=name)
+    app.register_blueprint(eureka_blueprint(registry), url_prefix="/eureka")
 
     @app.get("/services")
     def services() -> dict[str, Any]:
