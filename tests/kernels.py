@@ -30,7 +30,6 @@ class Cell:
     error: str | None = None
     error_text: str = ""
     traceback: str = ""
-    status: str = ""
 
     @property
     def lines(self) -> list[str]:
@@ -100,7 +99,7 @@ class Kernel:
         elif kind == "error":
             cell.error, cell.error_text = content["ename"], content["evalue"]
             cell.traceback = _COLOURS.sub("", "\n".join(content["traceback"]))
-        return kind == "status" and content["execution_state"] == "idle" and parent == until_idle_of
+        return bool(kind == "status" and content["execution_state"] == "idle" and parent == until_idle_of)
 
 
 @contextlib.contextmanager

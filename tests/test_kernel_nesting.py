@@ -218,6 +218,36 @@ result
     assert loaded.ok("await asyncio.sleep(0.01, 'vivo')").result == "'vivo'"
 
 
+def test_a_runner_runs_in_a_cell_on_a_loop_of_its_own(loaded: Kernel) -> None:
+    cell = loaded.ok("""
+async def count():
+    global n
+    n += 1
+    return n, asyncio.get_running_loop() is runner.get_loop()
+
+n = 0
+with asyncio.Runner() as runner:
+    results = [runner.run(count()), runner.run(count())]
+results
+""")
+    assert cell.result == "[(1, True), (2, True)]"
+    assert loaded.ok("await asyncio.sleep(0.01, 'vivo')").result == "'vivo'"
+
+
+def test_asynchronous_unit_tests_run_in_a_cell(loaded: Kernel) -> None:
+    cell = loaded.ok("""
+import io, unittest
+
+class Prueba(unittest.IsolatedAsyncioTestCase):
+    async def test_sleep(self):
+        self.assertEqual(await asyncio.sleep(0.01, 3), 3)
+
+suite = unittest.defaultTestLoader.loadTestsFromTestCase(Prueba)
+unittest.TextTestRunner(stream=io.StringIO()).run(suite).wasSuccessful()
+""")
+    assert cell.result == "True"
+
+
 def test_run_forever_until_stop(loaded: Kernel) -> None:
     for loop in ("asyncio.get_event_loop()", "asyncio.new_event_loop()"):
         cell = loaded.ok(f"loop = {loop}; loop.call_later(0.02, loop.stop); loop.run_forever(); print('fin')")
@@ -333,7 +363,7 @@ import asyncio, asyncio.events, asyncio.tasks, asyncio.futures, asyncio.runners
 import aiohttp.web, flask, werkzeug, werkzeug.serving, tornado.concurrent
 def snapshot():
     owners = [asyncio, asyncio.events, asyncio.tasks, asyncio.futures, asyncio.runners, tornado.concurrent,
-              aiohttp.web, flask.Flask, werkzeug, werkzeug.serving,
+              aiohttp.web, flask.Flask, werkzeug, werkzeug.serving, asyncio.Runner,
               type(asyncio.events.get_event_loop_policy()), asyncio.SelectorEventLoop, asyncio.BaseEventLoop]
     names = {(o.__name__, n): id(v) for o in owners for n, v in vars(o).items()}
     return names | {"loop": id(type(asyncio.get_running_loop())), "user": id(globals().get("run_app"))}
@@ -348,6 +378,8 @@ def test_only_these_attributes_are_replaced_and_unload_gives_back_every_one() ->
         fresh.ok("%load_ext labkit")
         assert fresh.ok("print(*changed(before, snapshot()), sep='\\n')").lines == [
             "('Flask', 'run')",
+            "('Runner', 'close')",
+            "('Runner', 'run')",
             "('aiohttp.web', 'run_app')",
             "('asyncio', 'new_event_loop')",
             "('asyncio', 'run')",

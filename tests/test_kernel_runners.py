@@ -144,6 +144,15 @@ def test_all_addresses_only_when_asked_for_and_then_it_is_told(loaded: Kernel, p
         assert len(cell.lines) == 1
 
 
+def test_on_jupyterhub_the_line_also_says_where_the_browser_finds_it(loaded: Kernel, port: int) -> None:
+    loaded.ok("import os; os.environ['JUPYTERHUB_SERVICE_PREFIX'] = '/user/ana/'")
+    cell = loaded.ok(f"Flask('x').run(port={port}).name")
+    loaded.ok("del os.environ['JUPYTERHUB_SERVICE_PREFIX']")
+    assert cell.lines == [
+        f"flask-{port} responde en http://127.0.0.1:{port} · en tu navegador: /user/ana/proxy/{port}/"
+    ]
+
+
 def test_a_port_given_as_text_is_a_port(loaded: Kernel, port: int) -> None:
     assert loaded.ok(f"Flask('x').run(port='{port}').port").result == str(port)
 

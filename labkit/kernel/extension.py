@@ -74,9 +74,11 @@ class Extension:
         # In a plain IPython no loop runs while a cell does: nothing to nest in.
         loop = asyncio._get_running_loop()
         if isinstance(loop, asyncio.BaseEventLoop) and not nesting.already_nested():
-            self._kernel_loop = nesting.KernelLoop(loop)
-            replace(asyncio, "run", self._kernel_loop.asyncio_run)
-            replace(asyncio, "new_event_loop", self._kernel_loop.asyncio_new_event_loop)
+            self._kernel_loop = kernel_loop = nesting.KernelLoop(loop)
+            replace(asyncio, "run", kernel_loop.asyncio_run)
+            replace(asyncio, "new_event_loop", kernel_loop.asyncio_new_event_loop)
+            replace(asyncio.Runner, "run", kernel_loop.set_aside_for)
+            replace(asyncio.Runner, "close", kernel_loop.set_aside_for)
 
     def close(self) -> None:
         self._replacements.undo()

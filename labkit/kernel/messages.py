@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ANSWERS = "{name} responde en {url}"
+IN_THE_BROWSER = " · en tu navegador: {link}"
 REPLACES = " · sustituye a {earlier}"
 ALREADY_ANSWERS = "{name} ya respondía en {url}: es la misma aplicación"
 APP_USED = (

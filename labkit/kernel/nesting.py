@@ -7,8 +7,8 @@ cases are made to work, for the kernel's thread only:
   `asyncio.get_event_loop().run_until_complete(…)`. nest_asyncio does that. Its `apply()` would also turn
   every task of the process into a slow Python one and patch the class of every loop, the services'
   loops included; so the kernel's loop first gets a class of its own, and only that class is patched.
-- a new loop (`asyncio.new_event_loop()`, `loop_factory=`) runs with the kernel's loop set aside.
-  That needs no nest_asyncio.
+- a new loop (`asyncio.new_event_loop()`, `asyncio.Runner`, `loop_factory=`) runs with the kernel's loop
+  set aside. That needs no nest_asyncio.
 
 A service's thread and its loop see none of this: `asyncio.run` there is the original.
 """
@@ -70,16 +70,23 @@ class KernelLoop:
         """Say whether the caller is in a cell: the running loop is known by thread."""
         return asyncio._get_running_loop() is self.loop
 
+    def set_aside_for(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `original` for cells: while it lasts, the kernel's loop is set aside."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with set_aside(self.loop) if self.runs_here() else contextlib.nullcontext():
+                return original(*args, **kwargs)
+
+        return call
+
     def asyncio_run(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """Return the asyncio.run that cells call; elsewhere it is the original."""
 
         def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, **loop_factory: Any) -> Any:
-            if not self.runs_here():
-                return original(main, debug=debug, **loop_factory)
-            if loop_factory.get("loop_factory") is not None or not asyncio.iscoroutine(main):
-                with set_aside(self.loop):
-                    return original(main, debug=debug, **loop_factory)
-            return run_nested(self.loop, main, debug=debug)
+            own_loop = loop_factory.get("loop_factory") is not None
+            if self.runs_here() and asyncio.iscoroutine(main) and not own_loop:
+                return run_nested(self.loop, main, debug=debug)
+            return self.set_aside_for(original)(main, debug=debug, **loop_factory)
 
         return run
 

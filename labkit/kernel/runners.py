@@ -12,6 +12,7 @@ import os
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from labkit import display
 from labkit.errors import LabkitError, NotRestartable
 from labkit.kernel import messages
 from labkit.roster import ROSTER, serve
@@ -141,6 +142,9 @@ def _serve(app: Any, kind: str, host: str, port: Any) -> Service:
         earlier.stop()
     service: Service = serve(app, name=name, port=port, host=host)
     line = messages.ANSWERS.format(name=name, url=service.url)
+    link = display.link(service)
+    if not link.startswith(service.url):  # JupyterHub, Binder: the browser is on another machine
+        line += messages.IN_THE_BROWSER.format(link=link)
     if earlier is not None:
         line += messages.REPLACES.format(earlier=earlier.name)
     if host in ("0.0.0.0", "::"):
