@@ -68,7 +68,7 @@ $(READY): pyproject.toml constraints.txt
 	        exit 1; \
 	    fi; \
 	fi; \
-	echo "Installing the versions of constraints.txt (once; later runs need no network)"; \
+	echo "Installing the versions of constraints.txt: a few minutes, once; later runs need no network"; \
 	if [ -n "$$uv" ]; then uv pip install --quiet --python $(PY) -c constraints.txt -e '.[course,dev]'; \
 	else $(PY) -m pip install --quiet -c constraints.txt -e '.[course,dev]'; fi
 	@echo '$(CURDIR)' > $(READY)

@@ -19,7 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,16 @@ FOR_PICTURES = {"notebook-extension/tracker": {"windowingMode": "none"}}
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, home: Path, settings: dict[str, dict[str, Any]] = NO_NEWS) -> Iterator[str]:
+def jupyterlab(
+    folder: Path,
+    home: Path,
+    settings: dict[str, dict[str, Any]] = NO_NEWS,
+    program: Sequence[str] = ("jupyterlab",),
+) -> Iterator[str]:
     """A JupyterLab that serves `folder`; yields its address with `{path}` and the token in it.
 
-    Its settings, workspaces and log are kept in `home`, so that nobody's own are read or written.
+    Its settings, workspaces and log are kept in `home`, so that nobody's own are read or written. `program`
+    is what `python -m` runs, in `folder`.
     """
     port, token, log = free_port(), secrets.token_hex(8), home / "jupyterlab.log"
     home.mkdir(parents=True, exist_ok=True)
@@ -106,10 +112,9 @@ def jupyterlab(folder: Path, home: Path, settings: dict[str, dict[str, Any]] = N
         "JUPYTER_PREFER_ENV_PATH": "1",
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}"),
+        *(sys.executable, "-m", *program, "--no-browser", f"--port={port}"),
         "--ServerApp.port_retries=0",
         "--ServerApp.allow_root=True",
-        f"--ServerApp.root_dir={folder}",
         f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -137,7 +142,7 @@ def browser_context(chromium: str, width: int = 1280, height: int = 900) -> Iter
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         context = browser.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         yield context
         browser.close()
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import BrowserContext
 
-from lab import NOTEBOOKS, Lab, errors_in, not_run
+from lab import NOTEBOOKS, Lab, errors_in, jupyterlab, not_run
 
 pytestmark = pytest.mark.limit(180)
 
@@ -29,6 +30,15 @@ def test_a_lesson_runs_from_top_to_bottom(lab: Lab, lesson: Path) -> None:
     cells = lab.cells()
     assert errors_in(cells) == []
     assert not_run(cells) == []
+
+
+def test_labkit_lab_opens_the_first_lesson(browser: BrowserContext, work: Path, tmp_path: Path) -> None:
+    with jupyterlab(work, tmp_path, program=("labkit", "lab")) as address:
+        page = browser.new_page()
+        page.goto(address.format(path=""))
+        page.get_by_role("tab", name="00_inicio.ipynb").wait_for()
+        page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
+        page.close()
 
 
 def test_a_services_link_opens(lab: Lab, work: Path) -> None:
