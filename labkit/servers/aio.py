@@ -14,18 +14,22 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, ClassVar
 
 from aiohttp import web
 
 from labkit import capture, messages, sockets
 from labkit.errors import NotAnApp
-from labkit.journal import Journal
+from labkit.journal import Journal, Request
 from labkit.servers.base import Kind, Server
 
 _FORCE = 0.05  # seconds for a cancelled handler to notice
 _TIDY = 1.0  # seconds for the application's own clean-up hooks, and for tasks left behind
-_RECORD = "labkit.request"
+
+# The journal's entry of the request that this task answers: aiohttp handles each in a task of its own.
+_entry: ContextVar[Request | None] = ContextVar("labkit_entry", default=None)
 
 
 class AioServer(Server):
@@ -76,7 +80,7 @@ class AioServer(Server):
         self._closing = True
         self._tell(self._ending)
         if self._heard.wait(grace + 2 * _FORCE):
-            self._thread.join(grace + 2 * _TIDY + 4 * _FORCE)
+            self._join(grace + 2 * _TIDY + 4 * _FORCE)
         if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
             self._cut_from_outside()
         return self._cut
@@ -102,21 +106,22 @@ class AioServer(Server):
             self._tell(self._ending)
         elif self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(2 * _FORCE)
+        self._join(2 * _FORCE)
         if self._thread.is_alive():
             self._cut_from_outside()
-            self._thread.join(_FORCE)
+            self._join(_FORCE)
+
+    def _join(self, timeout: float) -> None:
+        if self._thread is not threading.current_thread():  # a handler may end its own service
+            self._thread.join(timeout)
 
     def _cut_from_outside(self) -> None:
         """The loop does not react: take its sockets away. It ends by itself when the handler returns."""
         self._cut = max(self._cut, self._serving)
         with suppress(OSError):
             self.listening.close()
-        connections = self._server.connections if self._server is not None else []
-        for connection in connections:
-            transport = connection.transport
-            if transport is not None:
-                sockets.cut(transport.get_extra_info("socket"))
+        for transport in self._transports():
+            sockets.cut(transport.get_extra_info("socket"))
 
     # on the loop's thread
 
@@ -162,9 +167,17 @@ class AioServer(Server):
         self._started.set()
         await self._ending.wait()
         self._heard.set()
-        await site.stop()
+        with suppress(ValueError, NotImplementedError):
+            # A connection that asyncio is accepting while its Server closes trips over an assertion there
+            # and stays open, owned by nobody (python/cpython#109564). So first accept no more, and let those
+            # that are coming pass.
+            asyncio.get_running_loop().remove_reader(self.listening)  # Windows' loop has none
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        with suppress(ValueError):  # the listening socket was taken away, see _cut_from_outside
+            await site.stop()
         if self._crashing:
-            self._abort(server)
+            self._abort(self._transports())
         else:
             await self._wind_up(app, server)
 
@@ -175,23 +188,32 @@ class AioServer(Server):
         server.pre_shutdown()  # idle keep-alive connections
         async with _at_most(max(self._grace, _TIDY)):
             await app.shutdown()  # where applications close their websockets
-        while self._serving and time.monotonic() < deadline:
+        while self._under_way() and time.monotonic() < deadline:
             await asyncio.sleep(0.002)
-        self._cut = self._serving
-        if self._serving:
-            self._abort(server)
+        self._cut = self._under_way()
+        transports = self._transports()
+        if self._cut:
+            self._abort(transports)
         async with _at_most(4 * _FORCE):
-            await server.shutdown(_FORCE)
-        self._abort(server)
+            # Not server.shutdown(), which forgets the connections that are made while it waits.
+            await asyncio.gather(*(connection.shutdown(_FORCE) for connection in server.connections))
+        self._abort(transports)
         async with _at_most(_TIDY):
             await app.cleanup()
 
-    def _abort(self, server: web.Server) -> None:
-        for connection in server.connections:
-            transport = connection.transport
-            if transport is not None:
-                sockets.cut(transport.get_extra_info("socket"))
-                transport.abort()
+    def _transports(self) -> list[asyncio.Transport]:
+        connections = self._server.connections if self._server is not None else []
+        return [connection.transport for connection in connections if connection.transport is not None]
+
+    def _under_way(self) -> int:
+        """How many requests are being handled, or answered to a reader that takes its time."""
+        return max(self._serving, sum(t.get_write_buffer_size() > 0 for t in self._transports()))
+
+    def _abort(self, transports: list[asyncio.Transport]) -> None:
+        for transport in transports:
+            # One that closes already may have its answer on the way, in the system's buffer.
+            sockets.cut(transport.get_extra_info("socket"), reset=not transport.is_closing())
+            transport.abort()
 
     def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """The application's handler, with each request in the journal and the pause at its door."""
@@ -206,22 +228,34 @@ class AioServer(Server):
                 await self._wait_for_resume(request)
                 if request.transport is None:  # who gave up meanwhile is not served
                     raise asyncio.CancelledError
-            request[_RECORD] = noted = begin(request.method, request.raw_path)
+            noted = begin(request.method, request.raw_path)
+            _entry.set(noted)
             self._serving += 1
+            task = asyncio.current_task()
+            assert task is not None
+            # aiohttp's task for this request: done when the response has been sent, not only made.
+            task.add_done_callback(partial(self._note_end, noted, began))
             try:
                 response: web.StreamResponse = await handle(request)
                 return response
-            finally:
-                self._serving -= 1
-                noted.duration = time.perf_counter() - began
+            except SystemExit as error:  # which would end the loop, and with it the service
+                self.journal.error(error)
+                if request.writer.output_size > 0:
+                    raise ConnectionAbortedError from error
+                return web.Response(status=500, text="500 Internal Server Error")
 
         return record
+
+    def _note_end(self, noted: Request, began: float, _: asyncio.Task[Any]) -> None:
+        self._serving -= 1
+        noted.duration = time.perf_counter() - began
+        self.journal.flush()  # a line begun by print(end="") ends with its request
 
     async def _note_status(self, request: web.Request, response: web.StreamResponse) -> None:
         """Signal on_response_prepare: also for errors, and before the first byte of a stream."""
         if self._paused:
             await self._wait_for_resume(request)
-        noted = request.get(_RECORD)
+        noted = _entry.get()
         if noted is not None:
             self.journal.answer(noted, response.status)
 
@@ -254,6 +288,11 @@ class AioServer(Server):
                 loop.run_until_complete(asyncio.wait(left, timeout=_FORCE if self._crashing else _TIDY))
             if not self._crashing:
                 loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _TIDY))
+            # Connections that were being accepted when the others were closed. Two rounds: one in which
+            # they are made or lost, one in which their sockets close.
+            for _ in range(2):
+                self._abort(self._transports())
+                loop.run_until_complete(asyncio.sleep(0))
         except TimeoutError:
             pass
         finally:
