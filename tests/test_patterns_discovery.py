@@ -339,6 +339,13 @@ def test_a_departure_neither_skips_nor_repeats_anybodys_turn(registry):
     assert [registry.pick("inventario").id[-1] for _ in range(6)] == list("342342")
 
 
+def test_who_leaves_and_registers_again_goes_to_the_end(registry):
+    three(registry)
+    registry.deregister("inventario", "inventario-1")
+    three(registry)
+    assert [registry.pick("inventario").id[-1] for _ in range(6)] == list("231231")
+
+
 def test_who_was_away_gets_one_turn_and_not_all_it_missed():
     turns = RoundRobin()
     assert "".join(turns.pick("abc") for _ in range(3)) == "abc"

@@ -261,6 +261,15 @@ def test_a_foreign_client_follows_the_changes_by_delta(foreign, registro, clock)
     assert foreign("delta")["apps"] == {}
 
 
+def test_a_foreign_client_sees_a_change_that_leaves_the_counts_as_they_were(foreign, registro):
+    registro.registry.register("inventario", "http://127.0.0.1:5001", instance_id="i1")
+    foreign("start")
+    foreign("fetch delta")
+    registro.registry.deregister("inventario", "i1")
+    registro.registry.register("inventario", "http://127.0.0.1:5002", instance_id="i2")
+    assert set(foreign("fetch delta")["apps"]["INVENTARIO"]) == {ID, "i2"}
+
+
 def test_a_client_that_missed_a_change_reads_everything_again(foreign, registro, clock):
     foreign("start")
     foreign("fetch delta")

@@ -351,6 +351,19 @@ def test_an_answer_that_is_late_is_an_error_and_not_asked_for_again(lab, registr
     assert inventario[0].asked == []
 
 
+def test_a_body_that_is_late_is_not_asked_for_again_either(lab, registro, inventario):
+    def half(connection):
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhola")
+
+    registro.registry.register("pagos", lab.raw(half).url)
+    registro.registry.register("pagos", inventario[0].url)
+    with DiscoveryClient(registro.url, timeout=0.2) as client:
+        with pytest.raises(requests.ConnectionError, match="timed out"):
+            client.get("pagos", "/stock/42")
+    assert inventario[0].asked == []
+
+
 def test_an_error_status_is_an_answer(lab, registro):
     failing = Flask("failing")
     failing.get("/")(lambda: ("roto", 503))
