@@ -7,15 +7,17 @@ folder, and the notebooks' cells, which nbval collects elsewhere, need two of th
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from labkit import Service
 
 ROOT = Path(__file__).parent.parent
 MASTERS = ROOT / "notebooks" / "soluciones"
@@ -90,12 +92,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
-def running() -> set[Any]:
-    """The services that run now; none while nothing has imported the roster."""
-    if "labkit.roster" not in sys.modules:
-        return set()
-    labkit: Any = importlib.import_module("labkit")
-    return {service for service in labkit.services().values() if service.state in ("corriendo", "en pausa")}
+def running() -> set[Service]:
+    """The services that run now. A test that imports no roster is not made to."""
+    roster = sys.modules.get("labkit.roster")
+    return {service for service in roster.ROSTER if service.running} if roster else set()
 
 
 @pytest.fixture(autouse=True)
