@@ -1,13 +1,14 @@
 """What runs inside a service speaks to that service's journal, not to whatever cell happens to run.
 
 ipykernel sends the output of any thread to the cell that runs now. Here a context variable says which
-service the running code belongs to. While services run, four things consult it:
+service the running code belongs to. While services run, these consult it:
 
 - `sys.stdout` and `sys.stderr`, wrapped by a stream that passes on what belongs to nobody. A cell may
   swap them at any time (`%%capture`, `redirect_stdout`), so the wrapping is renewed with each request;
 - `logging.Logger.callHandlers`, because a handler made earlier holds the unwrapped stream: inside a
   service, handlers that write to the screen are passed over, those with a file of their own are not;
 - `threading.Thread.start`, because a new thread begins with an empty context;
+- `ThreadPoolExecutor.submit`, because the threads of a pool may serve several services, and cells too;
 - nothing else: tasks, `asyncio.to_thread` and callbacks carry their context by themselves.
 """
 
@@ -16,6 +17,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,20 +30,23 @@ _lock = threading.Lock()
 _users = 0
 _call_handlers = logging.Logger.callHandlers
 _start_thread = threading.Thread.start
+_submit = ThreadPoolExecutor.submit
 
 
 class ServiceStream:
-    """A text stream that hands each write to the journal of the service it comes from, or passes it on."""
+    """A text stream that hands each write to the journal of the service it comes from, or passes it on.
+
+    IPython puts a `write` of its own on sys.stdout for the length of each cell, around the one it finds
+    there, to remember what the cell shows. It gets its place below the routing: it hears no service.
+    """
 
     def __init__(self, beneath: Any) -> None:
         object.__setattr__(self, "beneath", beneath)
+        object.__setattr__(self, "_passes_on_to", None)
 
-    def write(self, text: str) -> int:
-        journal = current.get()
-        if journal is None:
-            return int(self.beneath.write(text) or 0)
-        journal.write(text)
-        return len(text)
+    @property
+    def write(self) -> Any:
+        return _Write(self, self._passes_on_to)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -57,12 +63,30 @@ class ServiceStream:
         return getattr(self.beneath, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # IPython puts a `write` of its own in place while a cell runs, around the one it found here.
-        # Passed on, the stream beneath would call this one, and this one the stream beneath.
-        if hasattr(type(self), name):
+        if name == "write":
+            # One of our own, given back at the end of a cell: what it passed on to, not one more layer.
+            passes_on_to = value.passes_on_to if type(value) is _Write else value
+            object.__setattr__(self, "_passes_on_to", passes_on_to)
+        elif hasattr(type(self), name):
             object.__setattr__(self, name, value)
         else:
             setattr(self.beneath, name, value)
+
+
+class _Write:
+    """The `write` of a ServiceStream at one moment: a function for whoever keeps it."""
+
+    def __init__(self, stream: ServiceStream, passes_on_to: Any) -> None:
+        self._stream = stream
+        self.passes_on_to = passes_on_to
+
+    def __call__(self, text: str) -> int:
+        journal = current.get()
+        if journal is None:
+            write = self.passes_on_to or self._stream.beneath.write
+            return int(write(text) or 0)
+        journal.write(text)
+        return len(text)
 
 
 def begin() -> None:
@@ -74,6 +98,7 @@ def begin() -> None:
             _remember_originals()
             logging.Logger.callHandlers = _route_record  # type: ignore[method-assign]
             threading.Thread.start = _start_inside  # type: ignore[method-assign]
+            ThreadPoolExecutor.submit = _submit_inside  # type: ignore[method-assign,assignment]
     wrap_streams()
 
 
@@ -85,6 +110,7 @@ def end() -> None:
         if _users == 0:
             logging.Logger.callHandlers = _call_handlers  # type: ignore[method-assign]
             threading.Thread.start = _start_thread  # type: ignore[method-assign]
+            ThreadPoolExecutor.submit = _submit  # type: ignore[method-assign]
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)
                 if type(stream) is ServiceStream:
@@ -103,9 +129,10 @@ def wrap_streams() -> None:
 
 def _remember_originals() -> None:
     # Another library may have put its own in place since import.
-    global _call_handlers, _start_thread
+    global _call_handlers, _start_thread, _submit
     _call_handlers = logging.Logger.callHandlers
     _start_thread = threading.Thread.start
+    _submit = ThreadPoolExecutor.submit
 
 
 def _route_record(self: logging.Logger, record: logging.LogRecord) -> None:
@@ -160,3 +187,18 @@ def _start_inside(self: threading.Thread) -> None:
     except BaseException:
         end()
         raise
+
+
+def _submit_inside(
+    self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Future[Any]:
+    # Also for who belongs to no service: the pool's threads may have been started by one.
+    return _submit(self, _call_for, current.get(), function, *args, **kwargs)
+
+
+def _call_for(journal: Journal | None, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    token = current.set(journal)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        current.reset(token)

@@ -232,9 +232,6 @@ def test_streams_are_as_before_once_nothing_runs(chatty: Kernel) -> None:
     assert chatty.ok(kinds).result == before
 
 
-@pytest.mark.xfail(
-    reason="IPython's tee around sys.stdout stands above labkit.capture's routing", strict=True
-)
 def test_ipythons_memory_of_a_cells_output_holds_only_its_own(chatty: Kernel) -> None:
     """`%notebook` writes it to a file, and a service that talks for hours would fill it."""
     chatty.ok(START)
