@@ -7,13 +7,17 @@ thread that waits in C, as in `time.sleep(1000)`, sees it when that wait is over
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import ctypes
 import functools
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import CodeType
+from typing import Any
 
 # Seconds in which a stopped thread may run its `finally` blocks, and in which it must be gone after that.
 _POLITE = 0.1
@@ -102,8 +106,40 @@ class _CallThread(threading.Thread):
 
     def _press(self) -> None:
         _set_async_exception(self._id, self._stop_that_comes_back())
-        if self.over.wait(_PRESSING):
-            self.join()
+        # Python 3.12 takes an exception that is set at a jump back for one of the instruction before the
+        # jump's target; in a loop that swallows all, that is the end of the `try`, which catches it again.
+        with self._stop_at_every_line() if sys.version_info[:2] == (3, 12) else contextlib.nullcontext():
+            if self.over.wait(_PRESSING):
+                self.join()
+
+    @contextlib.contextmanager
+    def _stop_at_every_line(self) -> Iterator[None]:
+        monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+        tool = next((free for free in range(6) if monitoring.get_tool(free) is None), None)
+        if tool is None:  # debuggers and profilers have them all
+            yield
+            return
+
+        def stop(code: CodeType, line: int) -> None:
+            if threading.get_ident() == self._id:
+                raise _Stop
+
+        codes = set()
+        frame = sys._current_frames().get(self._id)
+        while frame is not None and frame.f_code is not _CallThread.run.__code__:
+            codes.add(frame.f_code)
+            frame = frame.f_back
+        monitoring.use_tool_id(tool, "labkit")
+        try:
+            monitoring.register_callback(tool, monitoring.events.LINE, stop)
+            for code in codes:
+                monitoring.set_local_events(tool, code, monitoring.events.LINE)
+            yield
+        finally:
+            for code in codes:
+                monitoring.set_local_events(tool, code, 0)
+            monitoring.register_callback(tool, monitoring.events.LINE, None)
+            monitoring.free_tool_id(tool)
 
     def _press_when_heard(self) -> None:
         # A wait in C ended, and the answer went on as if nothing had happened: `except: pass` in a loop.
