@@ -41,6 +41,10 @@ KIND_MISMATCH = (
     "Usa otro nombre, o detén antes el que hay: labkit.services()[{name!r}].stop()"
 )
 NAME_IN_GROUP = "«{name}» es una instancia del grupo «{group}»: usa otro nombre, o sirve de nuevo el grupo."
+NAME_ALONE = (
+    "«{name}» ya es un servicio, y así se llamaría una instancia del grupo: "
+    "deténlo antes con labkit.services()[{name!r}].stop(), o usa otro nombre para el grupo."
+)
 NOT_RESTARTABLE = (
     "Esta aplicación aiohttp ya se usó, y aiohttp no permite servir la misma dos veces. "
     "Pasa una función que la cree: labkit.serve(crear_app, name={name!r})"

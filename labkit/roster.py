@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from labkit import display, messages
-from labkit.errors import BadPort, KindMismatch, NameInUse, PortInUse
+from labkit.errors import BadPort, KindMismatch, NameInUse, NotRestartable
 from labkit.servers import Recipe, recognise
 from labkit.service import GRACE, Group, Service, at_once, mismatch, seconds
 
@@ -93,19 +93,11 @@ class Roster:
                 old.stop()
             try:
                 entry.start()
-            except PortInUse as error:
-                raise self._name_owner(error) from None
             finally:
                 # Also after a failure: what was stopped is shown as stopped, what failed not at all.
                 if entry.running:
                     with self._lock:
                         self._entries[entry.name] = entry
-
-    def _name_owner(self, error: PortInUse) -> PortInUse:
-        owner = self.by_port(error.port)
-        if owner is None:
-            return error
-        return PortInUse(error.host, error.port, messages.OWNED_BY_SERVICE.format(name=owner.name))
 
     def stop_all(self, grace: float | None = None) -> None:
         """Stop every service, all at the same time."""
@@ -155,9 +147,13 @@ def serve(
     group = ROSTER.group_of(name)
     if group is not None:
         raise NameInUse(messages.NAME_IN_GROUP.format(name=name, group=group.name))
+    if not recipe.can_repeat:  # before anything is stopped: the same application in a cell that is run again
+        raise NotRestartable(messages.NOT_RESTARTABLE.format(name=name))
     old = ROSTER.entry(name)
-    if old is not None and old.running and None not in (old.kind, recipe.kind) and old.kind != recipe.kind:
-        raise KindMismatch(mismatch(name, old.kind, recipe.kind))  # type: ignore[arg-type]
+    expected = old.kind if old is not None and old.running else None
+    if expected is not None and recipe.kind not in (None, expected):
+        raise KindMismatch(mismatch(name, expected, recipe.kind))
+    recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
 
     entry: Service | Group
     if replicas is None:
@@ -169,19 +165,22 @@ def serve(
             raise TypeError(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
         if port and port + replicas - 1 > 65535:
             raise BadPort(port + replicas - 1)
-        entry = Group(
-            name,
-            [
-                Service(
-                    recognise(app),
-                    f"{name}-{number}",
-                    host=host,
-                    port=port + number - 1 if port else 0,
-                    grace=grace,
-                )
-                for number in range(1, replicas + 1)
-            ],
-        )
+        members = [
+            Service(
+                recognise(app),
+                f"{name}-{number}",
+                host=host,
+                port=port + number - 1 if port else 0,
+                grace=grace,
+            )
+            for number in range(1, replicas + 1)
+        ]
+        for member in members:
+            member._recipe.kind = recipe.kind
+            alone = ROSTER.entry(member.name)
+            if alone is not None and alone.running:
+                raise NameInUse(messages.NAME_ALONE.format(name=member.name))
+        entry = Group(name, members)
     ROSTER.place(entry)
     return entry
 

@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, overload
+from weakref import WeakSet
 
 from labkit import display, messages, sockets
-from labkit.errors import KindMismatch, NotRestartable, WrongState
+from labkit.errors import KindMismatch, NotRestartable, PortInUse, WrongState
 from labkit.journal import Journal
 from labkit.servers import Kind, Recipe, Server, make_server
 
 GRACE = 1.0
+_started: WeakSet[Service] = WeakSet()  # to say whose a port is, also where the roster no longer knows
 
 
 class Service:
@@ -78,7 +80,10 @@ class Service:
                 return self
             if not self._recipe.can_repeat:
                 raise NotRestartable(messages.NOT_RESTARTABLE.format(name=self.name))
-            listening = sockets.listen(self.host, self.port)
+            try:
+                listening = sockets.listen(self.host, self.port)
+            except PortInUse as error:
+                raise name_owner(error) from None
             try:
                 server = self._make(listening)
                 server.start()
@@ -87,6 +92,7 @@ class Service:
                 raise
             self._server = server
             self._state = messages.RUNNING
+            _started.add(self)
             return self
 
     def _make(self, listening: Any) -> Server:
@@ -252,6 +258,15 @@ class Group(Sequence[Service]):
 
     def _repr_html_(self) -> str:
         return display.table_html(self.members)
+
+
+def name_owner(error: PortInUse) -> PortInUse:
+    """The same error, naming the service that listens there, if it is one of this kernel's."""
+    for service in list(_started):
+        if service.running and service.port == error.port:
+            owner = messages.OWNED_BY_SERVICE.format(name=service.name)
+            return PortInUse(error.host, error.port, owner)
+    return error
 
 
 def mismatch(name: str, old: Kind, new: Kind) -> str:

@@ -137,7 +137,8 @@ def _in_a_thread(function: Callable[[], Any], journal: Journal) -> Any:
     try:
         thread = threading.Thread(target=call, name="labkit-factory", daemon=True)
         thread.start()
-        thread.join()
+        while thread.is_alive():  # an interrupt may be lost, on Windows always, without a limit
+            thread.join(0.1)
     finally:
         capture.end()
     if failure:

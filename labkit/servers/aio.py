@@ -67,7 +67,8 @@ class AioServer(Server):
         capture.begin()
         self._thread.start()
         try:
-            self._started.wait()
+            while not self._started.wait(0.1):  # an interrupt may be lost, on Windows always, without a limit
+                pass
         except BaseException:  # an interrupt of the cell while on_startup runs
             self._crash_from_outside()
             raise
