@@ -177,7 +177,12 @@ def _start_inside(self: threading.Thread) -> None:
         current.set(journal)
         try:
             run()
+        except (
+            Exception
+        ) as error:  # threading's own hook would print paths, and perhaps after the last service
+            journal.error(error)
         finally:
+            journal.flush()
             end()
 
     self.run = run_inside  # type: ignore[method-assign]
