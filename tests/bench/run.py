@@ -1,0 +1,375 @@
+"""`make bench`: labkit against its peers, side by side, as ratios.
+
+The machine may be busy with other things, so nobody is measured alone: the contestants take turns, round
+by round and in alternating order, a ratio is taken within each round, and the median of the ratios is what
+counts. Times in the tables are medians too. Nothing here fails for being slow; the exit code is 0 unless
+something breaks.
+
+    make bench
+    make bench ARGS="--quick"
+    make bench ARGS="start throughput"
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import contestants
+import load
+import psutil
+import requests
+from contestants import ANSWER, Contestant
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Effort:
+    """How much is measured: rounds of each section, and seconds of each round of load."""
+
+    lives: int
+    processes: int
+    loads: int
+    load_seconds: int
+    imports: int
+
+
+THOROUGH = Effort(lives=15, processes=5, loads=7, load_seconds=2, imports=15)
+QUICK = Effort(lives=5, processes=2, loads=3, load_seconds=1, imports=5)
+
+
+@dataclass
+class Aim:
+    """What a ratio should be: at most, or at least, so much."""
+
+    limit: float
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
+
+    def judge(self, value: float) -> str:
+        return "met" if (value >= self.limit if self.at_least else value <= self.limit) else "NOT MET"
+
+
+Values = dict[str, list[float]]  # what was measured, by contestant, a value for each round
+
+
+# The tables
+
+
+def print_table(
+    title: str, unit: str, values: Values, rows: list[tuple[str, str, Aim | None]], *, over: bool = False
+) -> None:
+    """Rows of (one contestant, the other, aim): one divided by the other, round by round.
+
+    `over`: the other divided by the one instead, "so many times quicker".
+    """
+    print(f"\n## {title}\n")
+    print_row("what", "against", unit, f"against, {unit}", "ratio", "middle half", "aim", "")
+    print_row("---", "---", "---:", "---:", "---:", "---:", "---:", "---")
+    for one, other, aim in rows:
+        pairs = list(zip(values[one], values[other], strict=False))
+        ratios = sorted(b / a if over else a / b for a, b in pairs)
+        spread = f"{brief(ratios[len(ratios) // 4])} to {brief(ratios[-1 - len(ratios) // 4])}"
+        print_row(
+            one,
+            other,
+            brief(median(values[one])),
+            brief(median(values[other])),
+            brief(median(ratios)),
+            spread,
+            str(aim or ""),
+            aim.judge(median(ratios)) if aim else "for information",
+        )
+
+
+def brief(number: float) -> str:
+    """Three digits that count: 0.00321, 1.25, 501, 4874."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def print_row(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def take_turns(rounds: int, measures: dict[str, Callable[[], float]]) -> Values:
+    """Measure each once a round, every other round in reverse order."""
+    values: Values = {name: [] for name in measures}
+    for number in range(rounds):
+        order = list(measures) if number % 2 == 0 else list(reversed(measures))
+        for name in order:
+            values[name].append(measures[name]())
+    return values
+
+
+# Lives: from the start to the first answer, and the stop
+
+
+@dataclass
+class Life:
+    """Milliseconds: until the first answer, until `stop` returns, and until the port can be bound again."""
+
+    first_answer: float
+    stop: float
+    port_free: float
+
+
+def live(make: Callable[[], Contestant]) -> Life:
+    contestant = make()
+    began = time.perf_counter()
+    url = contestant.start()
+    answer = requests.get(url + "/", timeout=10)
+    answered = time.perf_counter()
+    assert answer.text == ANSWER, answer.text
+
+    stopping = time.perf_counter()
+    contestant.stop()
+    stopped = time.perf_counter()
+    wait_until_bindable(int(url.rpartition(":")[2]))
+    free = time.perf_counter()
+    return Life(1e3 * (answered - began), 1e3 * (stopped - stopping), 1e3 * (free - stopping))
+
+
+def wait_until_bindable(port: int) -> None:
+    while True:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.0005)
+        else:
+            return
+
+
+LIVES: dict[str, type[Contestant]] = {
+    "labkit, Flask": contestants.LabkitFlask,
+    "make_server in a thread": contestants.BareWerkzeug,
+    "pytest-httpserver": contestants.PytestHttpserver,
+    "labkit, aiohttp": contestants.LabkitAiohttp,
+    "AppRunner in a thread": contestants.BareAiohttp,
+}
+
+
+def measure_lives(effort: Effort) -> dict[str, list[Life]]:
+    lives: dict[str, list[Life]] = {name: [] for name in [*LIVES, "flask run"]}
+    for make in LIVES.values():  # the first of each pays for imports
+        live(make)
+    for number in range(effort.lives):
+        field = list(LIVES.items())
+        if number < effort.processes:
+            field.append(("flask run", contestants.FlaskRun))
+        for name, make in field if number % 2 == 0 else reversed(field):
+            lives[name].append(live(make))
+    return lives
+
+
+def bench_start(lives: dict[str, list[Life]]) -> None:
+    values = {name: [life.first_answer for life in of_one] for name, of_one in lives.items()}
+    print_table(
+        "Start to first answer (ratio: time of labkit / time of the other)",
+        "ms",
+        values,
+        [
+            ("labkit, Flask", "make_server in a thread", Aim(1.5)),
+            ("labkit, Flask", "pytest-httpserver", None),
+            ("labkit, Flask", "flask run", None),
+            ("labkit, aiohttp", "AppRunner in a thread", Aim(1.5)),
+        ],
+    )
+
+
+def bench_stop(lives: dict[str, list[Life]]) -> None:
+    for title, values in {
+        "Stop": {name: [life.stop for life in of_one] for name, of_one in lives.items()},
+        "Stop until the port can be bound again": {
+            name: [life.port_free for life in of_one] for name, of_one in lives.items()
+        },
+    }.items():
+        print_table(
+            f"{title} (ratio: time of the other / time of labkit)",
+            "ms",
+            values,
+            [
+                ("labkit, Flask", "pytest-httpserver", Aim(20, at_least=True)),
+                ("labkit, Flask", "make_server in a thread", None),
+                ("labkit, Flask", "flask run", None),
+                ("labkit, aiohttp", "pytest-httpserver", Aim(20, at_least=True)),
+                ("labkit, aiohttp", "AppRunner in a thread", None),
+            ],
+            over=True,
+        )
+
+
+# Throughput
+
+
+LOADED = {
+    "labkit, Flask": "LabkitFlask",
+    "make_server, log off": "BareWerkzeug",
+    "make_server, log to /dev/null": "LoggingWerkzeug",
+    "labkit, aiohttp": "LabkitAiohttp",
+    "AppRunner, access_log=None": "BareAiohttp",
+    "AppRunner, log to /dev/null": "LoggingAiohttp",
+}
+
+
+@contextmanager
+def process_of(*arguments: str) -> Iterator[tuple[psutil.Process, str]]:
+    """A contestant in a process of its own; gives the process and the (last) URL."""
+    command = [sys.executable, str(HERE / "contestants.py"), *arguments]
+    number = int(arguments[1]) if len(arguments) > 1 else 1
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        urls = [process.stdout.readline().strip() for _ in range(number)]
+        try:
+            if not all(urls):
+                raise RuntimeError(f"{' '.join(command)} did not start")
+            yield psutil.Process(process.pid), urls[-1]
+        finally:
+            process.stdin.close()  # it ends when its input does
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def bench_throughput(effort: Effort) -> None:
+    cpu: Values = {name: [] for name in LOADED}
+    with ExitStack() as stack:
+        measures = {}
+        for name, contestant in LOADED.items():
+            process, url = stack.enter_context(process_of(contestant))
+            load.requests_per_second(url + "/", 1)
+
+            def measure(name: str = name, process: psutil.Process = process, url: str = url) -> float:
+                before = cpu_seconds(process)
+                rate, answers = load.requests_per_second(url + "/", effort.load_seconds)
+                cpu[name].append(1e6 * (cpu_seconds(process) - before) / answers)
+                return rate
+
+            measures[name] = measure
+        rates = take_turns(effort.loads, measures)
+    generator = "wrk" if load.WRK else "tests/bench/load.py (wrk is not installed)"
+    rows = [
+        ("labkit, Flask", "make_server, log off"),
+        ("labkit, Flask", "make_server, log to /dev/null"),
+        ("labkit, aiohttp", "AppRunner, access_log=None"),
+        ("labkit, aiohttp", "AppRunner, log to /dev/null"),
+    ]
+    print_table(
+        f"Requests per second, journal on; {generator}, {load.CONNECTIONS} connections "
+        "(ratio: rate of labkit / rate of the other)",
+        "1/s",
+        rates,
+        [(one, other, Aim(0.9, at_least=True)) for one, other in rows],
+    )
+    print_table(
+        "The same load, processor time of the server for a request (ratio: other / labkit; less shaken by "
+        "what else the machine does)",
+        "µs",
+        cpu,
+        [(one, other, None) for one, other in rows],
+        over=True,
+    )
+
+
+# Import and idle cost
+
+
+def bench_import(effort: Effort) -> None:
+    def timed(code: str) -> Callable[[], float]:
+        def measure() -> float:
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            return 1e3 * (time.perf_counter() - began)
+
+        return measure
+
+    programs = ["pass", "import labkit", "import labkit; labkit.serve"]
+    values = take_turns(effort.imports, {code: timed(code) for code in programs})
+    print("\n## Import, added to a bare interpreter\n")
+    print_row("program", "ms", "added ms", "aim", "")
+    print_row("---", "---:", "---:", "---:", "---")
+    for code in programs:
+        added = median(value - bare for value, bare in zip(values[code], values["pass"], strict=True))
+        aim = Aim(100) if code == "import labkit" else None
+        verdict = aim.judge(added) if aim else "for information"
+        print_row(f"`{code}`", f"{median(values[code]):.1f}", f"{added:.1f}", str(aim or ""), verdict)
+
+
+def bench_idle() -> None:
+    number, seconds = 100, 3.0
+    field = {
+        "labkit, Flask": "LabkitFlask",
+        "labkit, aiohttp": "LabkitAiohttp",
+        "make_server in a thread": "BareWerkzeug",
+        "AppRunner in a thread": "BareAiohttp",
+    }
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(process_of(who, str(number)))[0] for name, who in field.items()
+        }
+        before = {name: cpu_seconds(process) for name, process in processes.items()}
+        time.sleep(seconds)  # all of them at the same time: they do nothing
+        after = {name: cpu_seconds(process) for name, process in processes.items()}
+        memory = {name: process.memory_info().rss / 2**20 for name, process in processes.items()}
+        threads = {name: process.num_threads() for name, process in processes.items()}
+    print(f"\n## {number} idle services, {seconds:g} s (for information)\n")
+    print_row("what", "processor ms", "threads", "resident MiB")
+    print_row("---", "---:", "---:", "---:")
+    for name in field:
+        spent = 1e3 * (after[name] - before[name])
+        print_row(name, f"{spent:.0f}", str(threads[name]), f"{memory[name]:.0f}")
+
+
+SECTIONS = ["start", "stop", "throughput", "import", "idle"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="labkit against its peers, as ratios")
+    parser.add_argument("sections", nargs="*", help=f"which of {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few rounds: a first impression")
+    options = parser.parse_args()
+    unknown = set(options.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    chosen = options.sections or SECTIONS
+    effort = QUICK if options.quick else THOROUGH
+
+    began = time.monotonic()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("werkzeug", "aiohttp", "pytest-httpserver"))
+    print(
+        f"# labkit and its peers\n\nPython {platform.python_version()}, {versions}, {os.cpu_count()} cores."
+    )
+    print("Medians of rounds in which all take turns; each ratio is the median of the rounds' own ratios.")
+    if {"start", "stop"} & set(chosen):
+        lives = measure_lives(effort)
+        if "start" in chosen:
+            bench_start(lives)
+        if "stop" in chosen:
+            bench_stop(lives)
+    if "throughput" in chosen:
+        bench_throughput(effort)
+    if "import" in chosen:
+        bench_import(effort)
+    if "idle" in chosen:
+        bench_idle()
+    print(f"\n{time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
