@@ -77,13 +77,13 @@ def test_several_regions_become_several_placeholders():
 def test_a_variable_keeps_the_placeholder_that_the_master_wrote():
     cell = code("""
         tabla: dict[str, bool] = ...
-        tercera = ...
+        tercera = ...   # el servicio
         ### BEGIN SOLUTION
         tabla = {"inventario-1": True}
         tercera = 3
         ### END SOLUTION
     """)
-    assert source_of(cell) == "# TU CÓDIGO AQUÍ\ntabla: dict[str, bool] = ...\ntercera = ..."
+    assert source_of(cell) == "# TU CÓDIGO AQUÍ\ntabla: dict[str, bool] = ...\ntercera = ...   # el servicio"
 
 
 def test_what_stands_around_a_region_stays():

@@ -28,7 +28,7 @@ MASTER_ONLY = "solo-maestro"
 # Looked for anywhere in the line, as nbgrader does: the two must never disagree about what an answer is.
 _BEGIN, _END = "BEGIN SOLUTION", "END SOLUTION"
 
-_PLACEHOLDER_LINE = re.compile(r"\s*\w+( *:[^=]+)? = \.\.\.\s*")
+_PLACEHOLDER_LINE = re.compile(r"\s*\w+( *:[^=]+)? = \.\.\.\s*(#.*)?")
 
 # What stays of the metadata; the rest is a front end's or a run's, and would change without a reason.
 _CELL_METADATA = ("deletable", "editable", "jupyter", "nbgrader", "slideshow", "tags")
