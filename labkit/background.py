@@ -11,7 +11,7 @@ import inspect
 import threading
 from collections.abc import Coroutine
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from labkit import messages
 
@@ -35,13 +35,23 @@ def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T
     if asyncio._get_running_loop() is loop:
         coroutine.close()
         raise RuntimeError(messages.RUN_INSIDE_RUN)
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    future = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop)
     try:
-        result: T = future.result(timeout)
+        result, leaving = future.result(timeout)
     except BaseException:
         future.cancel()
         raise
-    return result
+    if leaving is not None:
+        raise leaving
+    return cast(T, result)
+
+
+async def _contained(coroutine: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
+    """asyncio lets these two end the loop, on which everybody's later calls would wait for ever."""
+    try:
+        return await coroutine, None
+    except (SystemExit, KeyboardInterrupt) as error:
+        return None, error
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:
