@@ -28,14 +28,20 @@ if TYPE_CHECKING:
     from labkit.roster import stop_all as stop_all
     from labkit.service import Group as Group
     from labkit.service import Service as Service
+    from labkit.waiting import ManualClock as ManualClock
+    from labkit.waiting import aeventually as aeventually
+    from labkit.waiting import eventually as eventually
 
 _HOMES = {
     "Group": "labkit.service",
     "Journal": "labkit.journal",
     "LabkitError": "labkit.errors",
+    "ManualClock": "labkit.waiting",
     "PortInUse": "labkit.errors",
     "Service": "labkit.service",
+    "aeventually": "labkit.waiting",
     "check": "labkit.course.check",
+    "eventually": "labkit.waiting",
     "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",

@@ -70,6 +70,43 @@ JOURNAL_EMPTY = "(diario vacío)"
 JOURNAL_DROPPED = "(… {count} entradas más antiguas)"
 TRACE_FRAME = "  en {function}, línea {line}: {source}"
 
+# Injected faults
+DELAY, ERROR, HANG, DROP, SLOW_BODY = "retraso", "error", "cuelgue", "corte", "goteo"
+DELAY_OF = "retraso de {seconds} s"
+SLOW_BODY_OF = "goteo de {size} {unit} cada {interval} s"
+BYTE_WORDS = ("byte", "bytes")
+FAULT_EVERY = "1 de cada {every}"
+FAULT_PROBABILITY = "con probabilidad {probability:g}"
+FAULT_METHOD = "solo {method}"
+FAULT_PATH = "en {path}"
+FAULT_TIMES = ("inyectado {count} vez", "inyectado {count} veces")
+FAULT_CLEARED = "retirado"
+NO_FAULTS = "ningún fallo"
+INJECTED = "(fallo inyectado: {faults})"
+FAULTS_ACTIVE = "fallos: {faults}"
+FAULTS_COLUMN = "fallos"
+UNKNOWN_STATUS = "Estado desconocido"
+BAD_EVERY = "every={every!r}: usa un número entero desde 1 (10: la décima petición, la vigésima…)."
+BAD_PROBABILITY = "probability={probability!r}: usa un número de 0 a 1 (0.3: tres de cada diez peticiones)."
+EVERY_OR_PROBABILITY = (
+    "every={every!r} y probability={probability!r} a la vez no: o se cuenta (every) o se sortea (probability)."
+)
+BAD_SEED = "seed={seed!r}: usa un número entero."
+SEED_FOR_NOTHING = "seed={seed!r} no cambiaría nada aquí: la semilla acompaña a probability o a jitter."
+BAD_PATH = (
+    "path={path!r}: usa una ruta que empiece por «/» y no lleve «?»; "
+    "cuenta para esa ruta y para todo lo que hay debajo."
+)
+BAD_METHOD = 'method={method!r}: usa un método HTTP, por ejemplo method="POST".'
+BAD_FAULT_SECONDS = "{name}={value!r}: usa una cantidad de segundos, de 0 a {longest:g}."
+BAD_JITTER = "jitter={jitter!r}: usa una cantidad de segundos, de 0 a lo que dura el retraso ({seconds:g})."
+BAD_STATUS = (
+    "status={status!r}: usa un número entero de 200 a 599 (un 1xx solo anuncia la respuesta, no la termina)."
+)
+BAD_RETRY_AFTER = "retry_after={retry_after!r}: usa un número entero de segundos, 0 o más."
+BAD_BODY = "body={body!r}: usa un texto, bytes, o un diccionario o una lista que se puedan escribir como JSON."
+BAD_SIZE = "size={size!r}: usa un número entero de bytes, desde 1."
+
 # labkit.run
 RUN_NEEDS_COROUTINE = "labkit.run espera una corrutina, por ejemplo labkit.run(main()); recibió {given}."
 RUN_INSIDE_RUN = "labkit.run ya está ejecutando esta corrutina: dentro de ella usa await."
@@ -82,3 +119,17 @@ NO_ANSWER = "sin respuesta"
 REQUEST_NUMBER = "número de petición"
 NOTHING_TO_DRAW = "No hay nada que dibujar: pasa al menos una fila con resultados."
 TOO_MANY_NAMES = "{count} nombres distintos son demasiados para distinguirlos: como mucho {limit}."
+
+# labkit.eventually and labkit.ManualClock
+NOT_IN_TIME = "En {timeout:g} s no se cumplió lo que se esperaba: {condition}"
+THE_CONDITION = "la condición"
+EVENTUALLY_NEEDS_FUNCTION = (
+    "labkit.eventually espera una función sin argumentos, por ejemplo "
+    "labkit.eventually(lambda: servicio.state == 'detenido'); recibió {given}."
+)
+EVENTUALLY_NEEDS_AWAIT = (
+    "La condición es una corrutina, y sin await siempre parece cierta: usa await labkit.aeventually(…)."
+)
+BAD_SECONDS = "{name}={value!r}: usa una cantidad de segundos, 0 o más."
+BAD_POSITIVE_SECONDS = "{name}={value!r}: usa una cantidad de segundos mayor que 0."
+MANUAL_CLOCK = "reloj manual · {now:g} s · {sleeping} en espera"
