@@ -43,6 +43,9 @@ CHROMIUM_FLAGS = [
 PANEL = "window.jupyterapp.shell.currentWidget"
 
 # idle: the kernel has nothing to do and no cell is scheduled.
+# Looks at an idle kernel (150 ms apart) after which a notebook with cells left counts as stopped.
+STOPPED = 40
+
 STATE = f"""() => {{
     const panel = {PANEL};
     const kernel = panel?.context?.sessionContext?.session?.kernel;
@@ -160,22 +163,29 @@ class Lab:
         self.page.wait_for_selector(".jp-NotebookPanel:visible .jp-Cell")
         self.wait_idle(60)
 
-    def wait_idle(self, timeout: float) -> None:
-        """Wait until the kernel is idle and no cell is scheduled, seen twice: between two cells it may be."""
+    def wait_idle(self, timeout: float, all_cells: bool = False) -> None:
+        """Wait until the kernel is idle, and with `all_cells` until every cell has run.
+
+        JupyterLab sends a cell when the one before is done: an idle kernel may be one that waits for the next.
+        A run that stopped at an error never completes; it is over when nothing has moved for a while.
+        """
         deadline = time.monotonic() + timeout
+        needed = STOPPED if all_cells else 2
         seen = 0
-        while seen < 2:
+        while seen < needed:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the notebook is still busy after {timeout:g} s")
             self.page.wait_for_timeout(150)
             seen = seen + 1 if self.page.evaluate(STATE)["idle"] else 0
+            if all_cells and seen and not not_run(self.cells()):
+                return
 
     def run_all(self, timeout: float = 90) -> None:
         """Forget every output, then Run > Run All Cells, as a person does it; return when all is done."""
         self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
         self.page.get_by_role("menubar").get_by_text("Run", exact=True).click()
         self.page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
-        self.wait_idle(timeout)
+        self.wait_idle(timeout, all_cells=True)
 
     def cells(self) -> list[dict[str, Any]]:
         """The notebook's cells as they are now, in nbformat's form."""
