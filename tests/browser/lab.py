@@ -166,7 +166,7 @@ class Lab:
     def wait_idle(self, timeout: float, all_cells: bool = False) -> None:
         """Wait until the kernel is idle, and with `all_cells` until every cell has run.
 
-        JupyterLab sends a cell when the one before is done: an idle kernel may be one that waits for the next.
+        A cell is sent when the one before is done: an idle kernel may be one that waits for the next.
         A run that stopped at an error never completes; it is over when nothing has moved for a while.
         """
         deadline = time.monotonic() + timeout
