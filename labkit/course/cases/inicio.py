@@ -5,62 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import requests
-
+from labkit.course.cases.asking import expect_call, flask_app, get, json_object
 from labkit.course.exercise import Case, Exercise
 from labkit.course.serving import running
 
-CATALOGO = Exercise("IN-1", writes="catalogo_de")
+CATALOGO = Exercise("IN-1", writes="catalogo_de", deadline=10)
 
-_NO_APP = "¿qué devuelve tu función? Tiene que ser la aplicación Flask, sin servirla"
+_LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devolverla"
 
 
-@CATALOGO.case("con un libro que está en LIBROS", raised=_NO_APP)
+@CATALOGO.case("con un libro que está en LIBROS", raised="¿qué usa tu función antes de devolver?", late=_LATE)
 def known_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
-    service = case.enter(running(catalogo_de, "prueba-1"))
-    answer = requests.get(f"{service.url}/libros/42", timeout=3)
-    case.expect(
-        answer.ok,
-        f"GET /libros/42 contestó {answer.status_code}: ¿existe la ruta y qué hace con un libro que sí está?",
-    )
-    data = _json(answer)
-    case.expect(isinstance(data, dict), "la respuesta no es un objeto JSON: devuelve un diccionario")
-    case.expect("titulo" in data, f"el JSON trae {sorted(data)}: falta titulo")
-    case.expect(data["titulo"] == "Rayuela", f"el título del 42 fue {data['titulo']!r}: búscalo en LIBROS")
-    case.expect("instancia" in data, f"el JSON trae {sorted(data)}: falta instancia, quién contesta")
+    expect_call(case, catalogo_de, "catalogo_de(name)")
+    service = case.enter(running(flask_app(case, catalogo_de, "prueba-1")))
+    for isbn, title in (("42", "Rayuela"), ("43", "Pedro Páramo")):
+        answer = get(case, service, f"/libros/{isbn}")
+        case.expect(
+            answer.ok,
+            f"GET /libros/{isbn} contestó {answer.status_code}, y ese libro está en LIBROS: "
+            "¿existe la ruta, y qué tipo tiene el isbn que recibe?",
+        )
+        data = json_object(answer)
+        if data is None:
+            case.fail(f"GET /libros/{isbn} no contestó un objeto JSON: ¿qué devuelve tu ruta?")
+        for key in ("titulo", "instancia"):
+            case.expect(key in data, f"el JSON trae {sorted(data)}: falta {key}")
+        case.expect(
+            data["titulo"] == title, f"el título del {isbn} fue {data['titulo']!r}: ¿lo buscas en LIBROS?"
+        )
 
 
-@CATALOGO.case("con un libro que no está", raised=_NO_APP)
+@CATALOGO.case("con un libro que no está", raised="¿se puede llamar a tu función más de una vez?", late=_LATE)
 def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
-    service = case.enter(running(catalogo_de, "prueba-1"))
-    answer = requests.get(f"{service.url}/libros/no-existe", timeout=3)
-    case.expect(
-        answer.status_code != 500,
-        "con un ISBN desconocido contestó 500: tu función lanzó una excepción. ¿Qué pasa si no está en LIBROS?",
-    )
+    service = case.enter(running(flask_app(case, catalogo_de, "prueba-1")))
+    answer = get(case, service, "/libros/no-existe")
     case.expect(
         answer.status_code == 404,
         f"con un ISBN desconocido contestó {answer.status_code}: quien llama mira el código antes que el texto",
     )
-    data = _json(answer)
+    data = json_object(answer)
     case.expect(
-        isinstance(data, dict) and "error" in data,
+        data is not None and "error" in data,
         "el 404 llegó sin un JSON con error: ¿quién escribió esa respuesta, tú o Flask?",
     )
 
 
-@CATALOGO.case("con dos instancias a la vez", raised=_NO_APP)
+@CATALOGO.case("con dos instancias a la vez", raised="¿comparten algo las dos aplicaciones?", late=_LATE)
 def two_instances(case: Case, catalogo_de: Callable[[str], Any]) -> None:
-    services = [case.enter(running(catalogo_de, name)) for name in ("prueba-1", "prueba-2")]
-    names = [requests.get(f"{each.url}/libros/43", timeout=3).json().get("instancia") for each in services]
-    case.expect(
-        names == ["prueba-1", "prueba-2"],
-        f"se llaman prueba-1 y prueba-2, pero dicen {names}: ¿de dónde saca cada una su nombre?",
-    )
-
-
-def _json(answer: requests.Response) -> Any:
-    try:
-        return answer.json()
-    except requests.JSONDecodeError:
-        return None
+    names = ["prueba-1", "prueba-2"]
+    services = [case.enter(running(flask_app(case, catalogo_de, name))) for name in names]
+    said = [(json_object(get(case, each, "/libros/43")) or {}).get("instancia") for each in services]
+    case.expect(said == names, f"se llaman {names} y dicen ser {said}: ¿de dónde saca cada una su nombre?")

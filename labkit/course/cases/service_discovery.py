@@ -5,33 +5,50 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import requests
-from flask import Flask, jsonify
+from flask import Flask, jsonify, request
 
+from labkit import messages, sockets
+from labkit.course.cases.asking import TIMEOUT, described, expect_call, flask_app, get, json_object, kind
 from labkit.course.exercise import Case, Exercise
 from labkit.course.serving import running
-from labkit.service import Service
+from labkit.service import Group, Service
 
-_TIMEOUT = 3.0  # seconds for the cases' own calls
 _DEAD = "http://127.0.0.1:9"  # the discard port, on which nothing listens
+# What an instance takes that is too slow for a limit of one second, with room for a busy machine.
+_SLOW = 3.0
+# What an instance takes that is well and not the first to answer.
+_UNHURRIED = 0.2
 
 # SD-2 · a third instance
 
-THIRD = Exercise("SD-2", writes="tercera y reparto")
+THIRD = Exercise("SD-2", writes="tercera y reparto", deadline=12)
+_PREPARE = "ejecuta otra vez la celda que prepara los ejercicios"
 
 
 @THIRD.case("con la instancia nueva")
 def third_answers(case: Case, registro: Any, tercera: Any, reparto: Any) -> None:
     case.expect(
-        isinstance(tercera, Service),
-        f"tercera es {_kind(tercera)}: guarda en ella el servicio que devuelve labkit.serve",
+        not isinstance(tercera, Group),
+        "tercera es un grupo de servicios: hace falta una sola instancia, ¿qué pediste a labkit.serve?",
     )
-    case.expect(tercera.running, f"tercera está {tercera.state}: tiene que quedarse corriendo")
-    answer = requests.get(f"{tercera.url}/stock/42", timeout=_TIMEOUT)
+    case.expect(
+        isinstance(tercera, Service),
+        f"tercera es {kind(tercera)}: guarda en ella el servicio que devuelve labkit.serve",
+    )
+    case.expect(
+        tercera.name == "envios-tercera",
+        f"tercera se llama {tercera.name} y se pide envios-tercera: servir un nombre que ya existe "
+        f"sustituye al anterior. Si era uno de los de antes, {_PREPARE}",
+    )
+    case.expect(
+        tercera.state == messages.RUNNING, f"tercera está {tercera.state}: tiene que quedarse corriendo"
+    )
+    answer = get(case, tercera, "/stock/42")
     case.expect(
         answer.ok, f"GET /stock/42 de tercera contestó {answer.status_code}: ¿sirve la misma aplicación?"
     )
@@ -46,12 +63,9 @@ def third_is_found(case: Case, registro: Any, tercera: Any, reparto: Any) -> Non
         "¿la apuntaste, con su dirección completa?",
     )
     case.expect(
-        len(found) != 2,
-        "el registro reparte dos direcciones, y una es la de tercera: ¿es tercera una instancia que ya estaba?",
-    )
-    case.expect(
         len(found) == 3,
-        f"el registro reparte {len(found)} direcciones: tenían que ser tres, ¿qué apuntaste de más?",
+        f"el registro reparte {len(found)} direcciones y tenían que ser tres: ¿qué falta o qué apuntaste de más? "
+        f"Para empezar de cero, {_PREPARE}",
     )
 
 
@@ -59,30 +73,38 @@ def third_is_found(case: Case, registro: Any, tercera: Any, reparto: Any) -> Non
 def distribution_is_even(case: Case, registro: Any, tercera: Any, reparto: Any) -> None:
     case.expect(
         isinstance(reparto, Mapping),
-        f"reparto es {_kind(reparto)}: usa un diccionario (o un Counter) de dirección a veces",
+        f"reparto es {kind(reparto)}: usa un diccionario (o un Counter) de dirección a veces",
     )
     case.expect(
         all(isinstance(key, str) and key.startswith("http") for key in reparto),
-        "las claves de reparto no son direcciones: cuenta lo que devuelve buscar, no quién contestó",
+        f"las claves de reparto no son direcciones, como {next(iter(reparto), None)!r}: "
+        "cuenta lo que devuelve buscar, no quién contestó",
+    )
+    case.expect(
+        all(type(times) is int for times in reparto.values()),
+        "los valores de reparto no son números enteros: cuenta cuántas veces salió cada dirección",
     )
     case.expect(
         tercera.url in reparto, "en reparto no sale la dirección de tercera: ¿mediste antes de apuntarla?"
     )
     total = sum(reparto.values())
-    case.expect(total == 30, f"reparto suma {total} búsquedas: haz 30")
+    case.expect(
+        total == 30,
+        f"reparto suma {total} y se piden 30 búsquedas: ¿cuántas veces llamas a buscar por cada vuelta?",
+    )
     counts = sorted(reparto.values())
     case.expect(
         counts[-1] - counts[0] <= 1,
-        f"las veces fueron {counts}: los turnos reparten por igual. ¿Cuentas solo lo que sale de buscar?",
+        f"las veces fueron {counts}: los turnos reparten por igual. ¿Cuentas cada búsqueda, y solo una vez?",
     )
 
 
 def _look_up(case: Case, registro: Any) -> str:
-    answer = requests.get(f"{registro.url}/buscar/envios", timeout=_TIMEOUT)
-    case.expect(
-        answer.ok,
-        f"el registro contestó {answer.status_code} al buscar envios: ejecuta otra vez la celda que lo prepara",
-    )
+    try:
+        answer = requests.get(f"{registro.url}/buscar/envios", timeout=TIMEOUT)
+    except requests.RequestException:
+        case.fail(f"el registro no contesta: {_PREPARE}")
+    case.expect(answer.ok, f"el registro contestó {answer.status_code} al buscar envios: {_PREPARE}")
     return str(answer.json()["url"])
 
 
@@ -90,21 +112,22 @@ def _look_up(case: Case, registro: Any) -> str:
 
 NOTICES = Exercise("SD-3", writes="tabla y sigue_repartida")
 _MOMENTS = ("todas vivas", "una detenida", "otra vez viva")
-_MEASURES = {"direcciones", "sin respuesta"}
+_MEASURES = ("direcciones", "sin respuesta")
 _PURCHASES = 12
 
 
 @NOTICES.case("con la tabla")
 def table_is_complete(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     case.expect(
-        isinstance(tabla, Mapping), f"tabla es {_kind(tabla)}: usa un diccionario con los tres momentos"
+        isinstance(tabla, Mapping), f"tabla es {kind(tabla)}: usa un diccionario con los tres momentos"
     )
     missing = [moment for moment in _MOMENTS if moment not in tabla]
     case.expect(not missing, f"en tabla falta: {', '.join(missing)}")
     for moment in _MOMENTS:
         row = tabla[moment]
+        case.expect(not callable(row), f"«{moment}» es una función: guarda lo que devuelve al llamarla")
         case.expect(
-            isinstance(row, Mapping) and set(row) >= _MEASURES,
+            isinstance(row, Mapping) and all(type(row.get(measure)) is int for measure in _MEASURES),
             f"«{moment}» no es lo que devuelve medir(): guarda su resultado entero",
         )
 
@@ -116,6 +139,9 @@ def table_shows_the_stop(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     case.expect(
         alive["sin respuesta"] == 0,
         f"con todas vivas quedaron {alive['sin respuesta']} compras sin respuesta: ¿estaba ya alguna detenida?",
+    )
+    case.expect(
+        known >= 2, f"con todas vivas se repartió {known} dirección: tienen que ser dos o tres. {_PREPARE}"
     )
     case.expect(
         stopped["sin respuesta"] > 0,
@@ -133,7 +159,8 @@ def table_shows_the_stop(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     )
     case.expect(
         again["sin respuesta"] == 0,
-        f"al final quedaron {again['sin respuesta']} compras sin respuesta: ¿levantaste la instancia en su puerto?",
+        f"al final quedaron {again['sin respuesta']} compras sin respuesta: ¿levantaste la instancia en su puerto, "
+        "y antes de medir?",
     )
 
 
@@ -141,7 +168,7 @@ def table_shows_the_stop(case: Case, tabla: Any, sigue_repartida: Any) -> None:
 def conclusion_follows(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     case.expect(
         isinstance(sigue_repartida, bool),
-        f"sigue_repartida es {_kind(sigue_repartida)}: escribe True o False",
+        f"sigue_repartida es {kind(sigue_repartida)}: escribe True o False",
     )
     case.expect(
         sigue_repartida,
@@ -152,31 +179,33 @@ def conclusion_follows(case: Case, tabla: Any, sigue_repartida: Any) -> None:
 # SD-4 · a registry that notices
 
 HEALTH = Exercise("SD-4", writes="envios_con_salud, sanas y vigilar", deadline=12)
-_HEALTH_NO_APP = "¿devuelve tu función la aplicación Flask?"
+_MAKES = "¿qué hace tu función cada vez que se la llama?"
+_MAKES_LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devolverla"
 
 
-@HEALTH.case("con una instancia en buen estado", raised=_HEALTH_NO_APP)
+@HEALTH.case("con una instancia en buen estado", raised=_MAKES, late=_MAKES_LATE)
 def well_instance(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
-    service = case.enter(running(envios_con_salud, "envios-prueba"))
-    health = requests.get(f"{service.url}/health", timeout=_TIMEOUT).status_code
+    expect_call(case, envios_con_salud, "envios_con_salud(name)")
+    service = case.enter(running(flask_app(case, envios_con_salud, "envios-prueba")))
+    health = get(case, service, "/health").status_code
     case.expect(health == 200, f"GET /health contestó {health} con la instancia bien: ¿existe la ruta?")
-    stock = requests.get(f"{service.url}/stock/42", timeout=_TIMEOUT)
+    stock = get(case, service, "/stock/42")
     case.expect(
         stock.ok, f"GET /stock/42 contestó {stock.status_code}: la salud se añade, lo demás sigue igual"
     )
-    name = stock.json().get("instancia") if _is_json(stock) else None
+    name = (json_object(stock) or {}).get("instancia")
     case.expect(
         name == "envios-prueba",
-        f"/stock/42 dijo instancia={name!r} y se llama envios-prueba: ¿qué aplicación creas?",
+        f"/stock/42 dijo instancia={name!r} y se llama envios-prueba: ¿con qué nombre creas la aplicación?",
     )
 
 
-@HEALTH.case("con una instancia averiada", raised=_HEALTH_NO_APP)
+@HEALTH.case("con una instancia averiada", raised=_MAKES, late=_MAKES_LATE)
 def broken_instance(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
-    app = envios_con_salud("envios-prueba")
+    app = flask_app(case, envios_con_salud, "envios-prueba")
     service = case.enter(running(app))
     app.config["AVERIADA"] = True
-    broken = requests.get(f"{service.url}/health", timeout=_TIMEOUT).status_code
+    broken = get(case, service, "/health").status_code
     case.expect(
         broken != 200,
         "con AVERIADA activada /health sigue contestando 200: ¿cuándo miras app.config, al crear o al contestar?",
@@ -185,100 +214,138 @@ def broken_instance(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any)
         broken == 503, f"con AVERIADA activada /health contestó {broken}: se pide 503, «ahora no puedo»"
     )
     app.config["AVERIADA"] = False
-    repaired = requests.get(f"{service.url}/health", timeout=_TIMEOUT).status_code
+    repaired = get(case, service, "/health").status_code
     case.expect(repaired == 200, f"reparada, /health contestó {repaired}: ¿puede volver a estar bien?")
 
 
 @HEALTH.case("con todas las direcciones sanas", raised="¿qué hace sanas con una instancia que contesta bien?")
 def all_well(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
-    urls = [case.enter(running(_with_health(200))).url for _ in range(3)]
-    found = _as_list(case, sanas(list(urls)))
+    expect_call(case, sanas, "sanas(urls)")
+    # The first is the last to answer, so that an order of arrival is not the one asked for.
+    services = [case.enter(running(_with_health(200, lambda: time.sleep(_UNHURRIED))))]
+    services += [case.enter(running(_with_health(200))) for _ in range(2)]
+    urls = [each.url for each in services]
+    found = _urls(case, sanas(list(urls)), urls)
+    asked = {request.path for each in services for request in each.journal.requests}
+    case.expect(
+        asked <= {"/health"}, f"a las instancias les llegó {', '.join(sorted(asked))}: se pregunta en /health"
+    )
+    case.expect(asked, "a las tres instancias no les llegó ninguna petición: ¿qué dirección llamas?")
     case.expect(
         sorted(found) == sorted(urls),
-        f"las tres contestan 200 y sanas devolvió {len(found)}: ¿cuál falta o sobra?",
+        f"las tres contestan 200, una de ellas tras {_UNHURRIED:g} s, y sanas devolvió {len(found)}: ¿cuál falta o sobra?",
     )
     case.expect(found == urls, "están las tres, pero en otro orden: ¿qué pasaría con los turnos?")
-    nobody = _as_list(case, sanas([]))
-    case.expect(nobody == [], "con la lista vacía no devolvió una lista vacía")
+
+
+@HEALTH.case("con la lista vacía", raised="¿sirve tu código para cero direcciones?")
+def nobody_to_ask(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
+    case.expect(not _urls(case, sanas([]), []), "con la lista vacía no devolvió una lista vacía")
 
 
 @HEALTH.case("con una instancia muerta en la lista", raised="¿qué debe pasar con las demás?")
 def one_dead(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
     urls = [case.enter(running(_with_health(200))).url for _ in range(2)]
-    found = _as_list(case, sanas([urls[0], _DEAD, urls[1]]))
+    given = [urls[0], _DEAD, urls[1]]
+    found = _urls(case, sanas(list(given)), given)
     case.expect(_DEAD not in found, "sanas devolvió una dirección en la que no escucha nadie")
     case.expect(
         found == urls,
-        f"con una muerta entre dos sanas devolvió {len(found)} direcciones: ¿se perdieron las que sí contestan?",
+        f"con una muerta entre dos sanas devolvió {len(found)}: ¿se perdió alguna que sí contesta?",
     )
 
 
-@HEALTH.case("con instancias que contestan, pero no 200")
+@HEALTH.case(
+    "con instancias que contestan, pero no 200",
+    raised="un 503 también es una respuesta: ¿qué hace tu código con ella?",
+)
 def wrong_status(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
     well = case.enter(running(_with_health(200))).url
     others = {status: case.enter(running(_with_health(status))).url for status in (503, 500, 404)}
-    found = _as_list(case, sanas([*others.values(), well]))
+    given = [*others.values(), well]
+    found = _urls(case, sanas(list(given)), given)
     for status, url in others.items():
         case.expect(url not in found, f"una instancia contestó {status} en /health y sanas la dio por buena")
     case.expect(found == [well], "la que contestó 200 no está en el resultado")
 
 
 @HEALTH.case(
-    "con una instancia que acepta la conexión y no contesta",
+    "con una instancia que acepta la conexión y tarda en contestar",
     raised="¿qué lanza requests cuando se agota el tiempo?",
     late="¿cuánto espera requests.get si nadie le pone un límite?",
 )
-def one_hangs(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
-    frozen = case.enter(running(_with_health(200)))
-    well = case.enter(running(_with_health(200))).url
-    frozen.pause()
-    found = _as_list(case, sanas([frozen.url, well]))
-    case.expect(frozen.url not in found, "sanas dio por buena a una instancia que no contesta")
-    case.expect(found == [well], "por culpa de la que no contesta se perdió la sana")
+def one_is_slow(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
+    over, answered = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        over.wait(_SLOW)
+        answered.set()
+
+    slow = case.enter(running(_with_health(200, slowly))).url
+    case.cleanup(over.set)
+    well = [case.enter(running(_with_health(200))).url for _ in range(2)]
+    given = [well[0], slow, well[1]]
+    found = _urls(case, sanas(list(given)), given)
+    waited = answered.is_set()
+    hint = "¿cuánto espera requests.get si nadie le pone un límite?"
+    case.expect(slow not in found, f"una instancia tardó {_SLOW:g} s y sanas la dio por buena: {hint}")
+    case.expect(not waited, f"una instancia tardó {_SLOW:g} s y sanas esperó hasta el final: {hint}")
+    case.expect(found == well, f"por culpa de la lenta, de dos sanas devolvió {len(found)}")
 
 
-@HEALTH.case(
-    "cuando vigilar tiene que quitar una muerta",
-    raised="¿qué usa vigilar del registro?",
-    late="¿mira tu bucle si fin está activado?",
-)
+@HEALTH.case("cuando vigilar tiene que quitar una muerta", late="¿mira tu bucle si fin está activado?")
 def watch_removes_the_dead(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
+    expect_call(case, vigilar, "vigilar(registro, fin)")
     well = [case.enter(running(_with_health(200))).url for _ in range(2)]
     registry = _WatchedRegistry([well[0], _DEAD, well[1]])
     watch = case.enter(_Watch.over(vigilar, registry))
-    gone = _eventually(lambda: _DEAD not in registry.todas() or watch.ended, 6)
+    # Who has read the list so often and removed nobody will not do it any more.
+    gone = _eventually(
+        lambda: _DEAD not in registry.now() or watch.ended or registry.removed or registry.reads > 25, 8
+    )
+    gone = gone and _eventually(lambda: _DEAD not in registry.now() or watch.ended, 1)
     _expect_no_error(case, watch)
     case.expect(
-        gone, "a los 6 segundos la dirección muerta seguía en el registro: ¿cada cuánto revisa vigilar?"
+        not set(well) & registry.removed,
+        "vigilar quitó una dirección sana, aunque luego la devolviera: en ese momento un cliente no la encuentra",
     )
     case.expect(
-        not watch.ended or _DEAD not in registry.todas(),
+        not watch.ended or _DEAD not in registry.now(),
         "vigilar terminó sin que nadie activara fin, y la muerta sigue en el registro",
     )
     case.expect(
-        not set(well) & registry.ever_removed,
-        "vigilar quitó una dirección sana, aunque luego la devolviera: en ese momento un cliente no la encuentra",
+        gone or not registry.reads,
+        f"vigilar leyó el registro {registry.reads} veces y la muerta sigue en él: ¿a quién le pides que la quite?",
     )
-    case.expect(registry.todas() == well, "después de vigilar no quedan las dos sanas, en su orden")
+    case.expect(
+        gone, "a los 8 segundos vigilar no había leído el registro ni una vez: ¿a qué espera tu bucle?"
+    )
+    case.expect(registry.now() == well, "después de vigilar no quedan las dos sanas, en su orden")
 
 
-@HEALTH.case(
-    "si otra muere más tarde",
-    late="¿mira tu bucle si fin está activado?",
-)
+@HEALTH.case("si otra muere más tarde", late="¿mira tu bucle si fin está activado?")
 def watch_goes_on(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
     first, second = (case.enter(running(_with_health(200))) for _ in range(2))
     registry = _WatchedRegistry([first.url, second.url])
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: registry.reads > 0 or watch.ended, 3)
+    _eventually(lambda: _answered(first) and _answered(second), 3)
     second.kill()
-    gone = _eventually(lambda: second.url not in registry.todas(), 6)
+    gone = _eventually(lambda: second.url not in registry.now() or watch.ended, 6)
     _expect_no_error(case, watch)
     case.expect(
-        gone,
+        second.url not in registry.now() or not watch.ended,
         "una instancia murió después de la primera revisión y sigue en el registro: ¿revisas una sola vez?",
     )
-    case.expect(registry.todas() == [first.url], "la que sigue viva ya no está en el registro")
+    case.expect(
+        gone,
+        "6 segundos después de morir, una instancia seguía en el registro: ¿cada cuánto revisas, y qué lista?",
+    )
+    registry.registrar(_DEAD)
+    case.expect(
+        _eventually(lambda: _DEAD not in registry.now(), 6),
+        "se apuntó una dirección muerta con vigilar en marcha y ahí sigue: ¿cuándo lee tu bucle la lista?",
+    )
+    case.expect(registry.now() == [first.url], "la que sigue viva ya no está en el registro")
 
 
 @HEALTH.case("si otra se registra mientras revisas", late="¿mira tu bucle si fin está activado?")
@@ -286,14 +353,17 @@ def watch_keeps_newcomers(case: Case, envios_con_salud: Any, sanas: Any, vigilar
     newcomer = case.enter(running(_with_health(200))).url
     registry = _WatchedRegistry([])
     # It registers exactly while this one is being asked for its health.
-    first = case.enter(running(_with_health(200, on_call=lambda: registry.registrar(newcomer))))
+    first = case.enter(running(_with_health(200, lambda: registry.registrar(newcomer))))
     registry.registrar(first.url)
     registry.registrar(_DEAD)
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: _DEAD not in registry.todas() or watch.ended, 6)
+    _eventually(lambda: _DEAD not in registry.now() or watch.ended, 6)
+    # It may be about to remove more: let it come to the end of its round.
+    watch.finish.set()
+    _eventually(lambda: watch.ended, 2)
     _expect_no_error(case, watch)
     case.expect(
-        newcomer not in registry.ever_removed and newcomer in registry.todas(),
+        newcomer not in registry.removed and newcomer in registry.now(),
         "una instancia se registró mientras revisabas y la perdiste: ¿qué lista decide a quién quitas?",
     )
 
@@ -302,16 +372,19 @@ def watch_keeps_newcomers(case: Case, envios_con_salud: Any, sanas: Any, vigilar
 def watch_ends(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
     registry = _WatchedRegistry([case.enter(running(_with_health(200))).url])
     watch = case.enter(_Watch.over(vigilar, registry))
-    case.expect(
-        _eventually(lambda: registry.reads > 1 or watch.ended, 6),
-        "en 6 segundos vigilar no miró el registro dos veces: ¿cada cuánto revisa?",
-    )
+    _eventually(lambda: registry.reads > 1 or watch.ended, 4)
     _expect_no_error(case, watch)
-    case.expect(not watch.ended, "vigilar terminó sin que nadie activara fin")
+    case.expect(
+        not watch.ended, "vigilar terminó sin que nadie activara fin: ¿quién revisa a partir de entonces?"
+    )
     watch.finish.set()
     case.expect(
-        _eventually(lambda: watch.ended, 4), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?"
+        _eventually(lambda: watch.ended, 5), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?"
     )
+
+
+class _Over(SystemExit):
+    """Ends a `vigilar` that goes on when its case is over; `except Exception` does not catch it."""
 
 
 class _WatchedRegistry:
@@ -320,13 +393,14 @@ class _WatchedRegistry:
     def __init__(self, urls: list[str]) -> None:
         self._lock = threading.Lock()
         self._urls = list(urls)
-        self.ever_removed: set[str] = set()
+        self._over = False
+        self.removed: set[str] = set()
         self.reads = 0
 
     def todas(self) -> list[str]:
-        with self._lock:
-            self.reads += threading.current_thread().name == _Watch.NAME
-            return list(self._urls)
+        self._go_on()
+        self.reads += 1
+        return self.now()
 
     def registrar(self, url: str) -> None:
         with self._lock:
@@ -334,22 +408,42 @@ class _WatchedRegistry:
                 self._urls.append(url)
 
     def quitar(self, url: str) -> None:
+        self._go_on()
+        if not isinstance(url, str):
+            raise TypeError(f"quitar recibió {kind(url)}, y quita una dirección")
         with self._lock:
             if url in self._urls:
                 self._urls.remove(url)
-                self.ever_removed.add(url)
+                self.removed.add(url)
+
+    def now(self) -> list[str]:
+        """What stands in it, for the case's own eyes."""
+        with self._lock:
+            return list(self._urls)
+
+    def close(self) -> None:
+        self._over = True
+
+    def _go_on(self) -> None:
+        if self._over:
+            raise _Over
+
+
+class _Finish(threading.Event):
+    """An event whose waits are short: who checks once a minute is as right as who checks all the time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout is None else min(timeout, 0.2))
 
 
 class _Watch:
     """The learner's `vigilar` in a thread, as it is meant to run."""
 
-    NAME = "vigilar"
-
     def __init__(self, vigilar: Callable[[Any, threading.Event], object], registry: _WatchedRegistry) -> None:
-        self.finish = threading.Event()
+        self.finish = _Finish()
         self.error: BaseException | None = None
         self._thread = threading.Thread(
-            target=self._run, args=(vigilar, registry), name=self.NAME, daemon=True
+            target=self._run, args=(vigilar, registry), name="vigilar", daemon=True
         )
         self._thread.start()
 
@@ -371,15 +465,16 @@ class _Watch:
             yield watch
         finally:
             watch.finish.set()
+            registry.close()
             watch._thread.join(2)
 
 
 def _expect_no_error(case: Case, watch: _Watch) -> None:
     error = watch.error
-    case.expect(
-        error is None,
-        f"vigilar lanzó {type(error).__name__} ({error}) y dejó de vigilar: ¿qué debía pasar?",
-    )
+    if isinstance(error, AttributeError):
+        case.fail(f"vigilar lanzó {described(error)}: del registro solo se promete todas, registrar y quitar")
+    if error is not None:
+        case.fail(f"vigilar lanzó {described(error)} y dejó de vigilar: ¿quién revisa a partir de entonces?")
 
 
 def _with_health(status: int, on_call: Callable[[], object] | None = None) -> Callable[[str], Flask]:
@@ -397,10 +492,20 @@ def _with_health(status: int, on_call: Callable[[], object] | None = None) -> Ca
     return make
 
 
-def _as_list(case: Case, found: Any) -> list[str]:
+def _answered(service: Service) -> bool:
+    return any(request.status is not None for request in service.journal.requests)
+
+
+def _urls(case: Case, found: Any, given: list[str]) -> list[str]:
+    """What `sanas` returned, if it is a list of addresses that it was given."""
     case.expect(found is not None, "sanas no devolvió nada: ¿falta el return?")
     case.expect(
-        isinstance(found, list | tuple), f"sanas devolvió {_kind(found)}: se pide una lista de direcciones"
+        isinstance(found, list | tuple), f"sanas devolvió {kind(found)}: se pide una lista de direcciones"
+    )
+    strange = next((item for item in found if item not in given), None)
+    case.expect(
+        strange is None,
+        f"en el resultado de sanas hay {kind(strange)} que no es ninguna de las direcciones recibidas",
     )
     return list(found)
 
@@ -418,19 +523,24 @@ class _Clock:
         return self.now
 
 
-@LEASES.case("recién registradas", raised="¿qué guarda tu clase de cada dirección?")
+@LEASES.case("recién registradas", raised="¿qué guarda tu clase de cada dirección, y cómo lees el reloj?")
 def registered(case: Case, leases_class: Any) -> None:
+    expect_call(case, leases_class, "Arriendos(ttl, reloj)")
     clock = _Clock()
-    leases = leases_class(30, clock)
-    for url in ("b", "a", "c"):
+    leases, others = leases_class(30, clock), leases_class(30, clock)
+    missing = [name for name in ("registrar", "renovar", "vivas") if not hasattr(leases, name)]
+    case.expect(not missing, f"a tu clase le falta: {', '.join(missing)}")
+    names = ["b", "a", "c"]
+    for url in names:
         leases.registrar(url)
-    alive = leases.vivas()
-    case.expect(alive is not None, "vivas() no devolvió nada: ¿falta el return?")
+    alive = _alive(case, leases)
     case.expect(
-        sorted(alive) == ["a", "b", "c"], f"se registraron b, a y c, y vivas() devolvió {list(alive)}"
+        sorted(alive, key=str) == sorted(names), f"se registraron b, a y c, y vivas() devolvió {alive}"
     )
+    case.expect(alive == names, f"se registraron b, a y c, y vivas() devolvió {alive}: se pide ese orden")
     case.expect(
-        list(alive) == ["b", "a", "c"], f"vivas() devolvió {list(alive)}: se pide el orden de registro"
+        not _alive(case, others),
+        "se registraron en un objeto y salen también en otro: dos Arriendos distintos comparten sus direcciones",
     )
 
 
@@ -442,17 +552,23 @@ def expires(case: Case, leases_class: Any) -> None:
     clock.now += 10
     leases.registrar("b")
     clock.now += 19
-    case.expect(list(leases.vivas()) == ["a", "b"], "a los 29 segundos de 30 ya faltaba alguna")
+    case.expect(_alive(case, leases) == ["a", "b"], "a los 29 segundos de 30 ya faltaba alguna")
     clock.now += 1
+    at_the_end = _alive(case, leases)
+    clock.now += 1
+    after = _alive(case, leases)
     case.expect(
-        "a" in leases.vivas() or list(leases.vivas()) == ["b"], "al vencer una se perdió también la otra"
+        "a" not in after,
+        "a los 31 segundos de 30 «a» seguía viva: ¿qué reloj miras, y cuándo lo miras?",
     )
     case.expect(
-        "a" not in leases.vivas(),
-        "a los 30 segundos justos «a» seguía viva: ¿miras el reloj que te dieron, y qué pasa en el segundo exacto?",
+        "a" not in at_the_end, "a los 30 segundos justos «a» seguía viva: ¿qué pasa en el segundo exacto?"
     )
-    clock.now += 10
-    case.expect(list(leases.vivas()) == [], "a los 30 segundos de registrarse «b» seguía viva")
+    case.expect(
+        at_the_end == after == ["b"], "al vencer «a» se perdió también «b», que tenía 10 segundos más"
+    )
+    clock.now += 9
+    case.expect(_alive(case, leases) == [], "a los 30 segundos de registrarse «b» seguía viva")
 
 
 @LEASES.case("al renovar a tiempo", raised="¿qué hace renovar con una dirección que está?")
@@ -460,18 +576,25 @@ def renews(case: Case, leases_class: Any) -> None:
     clock = _Clock()
     leases = leases_class(30, clock)
     leases.registrar("a")
+    leases.registrar("b")
     clock.now += 20
     renewed = leases.renovar("a")
     case.expect(renewed is True, f"renovar devolvió {renewed!r} con un arriendo en vigor: se pide True")
+    alive = _alive(case, leases)
+    case.expect(
+        alive == ["a", "b"],
+        f"se registraron a y b, renovó a, y vivas() devolvió {alive}: se pide el orden de registro",
+    )
     clock.now += 29
     case.expect(
-        list(leases.vivas()) == ["a"],
-        "renovó en el segundo 20 y en el 49 ya no estaba: ¿desde cuándo cuenta el nuevo arriendo?",
+        _alive(case, leases) == ["a"],
+        "«a» renovó en el segundo 20 y en el 49 ya no estaba, o seguía «b», que no renovó: "
+        "¿desde cuándo cuenta el arriendo nuevo, y de quién es?",
     )
     clock.now += 1
     case.expect(
-        list(leases.vivas()) == [],
-        "renovó en el segundo 20 y en el 50 seguía viva: el arriendo nuevo se cuenta desde la renovación",
+        _alive(case, leases) == [],
+        "renovó en el segundo 20 y en el 50 seguía viva: ¿desde cuándo cuenta el arriendo nuevo?",
     )
 
 
@@ -480,21 +603,21 @@ def renews_late(case: Case, leases_class: Any) -> None:
     clock = _Clock()
     leases = leases_class(30, clock)
     unknown = leases.renovar("nadie")
+    case.expect(_alive(case, leases) == [], "renovar una dirección desconocida la registró")
     case.expect(unknown is False, f"renovar una dirección desconocida devolvió {unknown!r}: se pide False")
-    case.expect(list(leases.vivas()) == [], "renovar una dirección desconocida la registró")
     leases.registrar("a")
     clock.now += 31
     late = leases.renovar("a")
     case.expect(
-        list(leases.vivas()) == [],
+        _alive(case, leases) == [],
         "el arriendo había caducado y renovar lo revivió: quien calló tiene que registrarse otra vez",
     )
     case.expect(late is False, f"renovar un arriendo caducado devolvió {late!r}: se pide False")
     leases.registrar("a")
-    case.expect(list(leases.vivas()) == ["a"], "tras caducar se registró de nuevo y no está viva")
+    case.expect(_alive(case, leases) == ["a"], "tras caducar se registró de nuevo y no está viva")
 
 
-@LEASES.case("en el segundo exacto en que vence")
+@LEASES.case("en el segundo exacto en que vence", raised="¿qué hace renovar en ese segundo?")
 def renews_at_the_end(case: Case, leases_class: Any) -> None:
     clock = _Clock()
     leases = leases_class(30, clock)
@@ -502,28 +625,67 @@ def renews_at_the_end(case: Case, leases_class: Any) -> None:
     clock.now += 30
     late = leases.renovar("a")
     case.expect(
-        late is False and list(leases.vivas()) == [],
+        late is False and _alive(case, leases) == [],
         "en el segundo 30 de 30 ya no está, así que tampoco se puede renovar",
+    )
+
+
+@LEASES.case("al registrar otra vez antes de caducar", raised="¿qué hace registrar con una que ya está?")
+def registers_again(case: Case, leases_class: Any) -> None:
+    clock = _Clock()
+    leases = leases_class(30, clock)
+    leases.registrar("a")
+    clock.now += 20
+    leases.registrar("a")
+    case.expect(_alive(case, leases) == ["a"], f"«a» se registró dos veces y vivas() da {leases.vivas()}")
+    clock.now += 20
+    case.expect(
+        _alive(case, leases) == ["a"],
+        "se registró en el segundo 0 y otra vez en el 20, y en el 40 ya no estaba: ¿desde cuándo cuenta?",
+    )
+    clock.now += 10
+    case.expect(
+        _alive(case, leases) == [], "se registró por última vez en el segundo 20 y en el 50 seguía viva"
     )
 
 
 @LEASES.case("al leer muchas veces", raised="¿cambia algo vivas()?")
 def reading_changes_nothing(case: Case, leases_class: Any) -> None:
     clock = _Clock()
-    leases, others = leases_class(30, clock), leases_class(5, clock)
+    leases = leases_class(30, clock)
     leases.registrar("a")
     for _ in range(29):
         leases.vivas()
         clock.now += 1
-    case.expect(list(leases.vivas()) == ["a"], "leer a menudo hizo caducar el arriendo")
+    case.expect(_alive(case, leases) == ["a"], "leer a menudo hizo caducar el arriendo")
     clock.now += 1
-    case.expect(list(leases.vivas()) == [], "leer a menudo renovó el arriendo: mirar no es latir")
-    others.registrar("x")
-    case.expect(list(leases.vivas()) == [], "dos Arriendos distintos comparten sus direcciones")
+    case.expect(_alive(case, leases) == [], "leer a menudo renovó el arriendo: mirar no es latir")
+
+
+@LEASES.case("con otro ttl", raised="¿usas el ttl que te dieron?")
+def another_ttl(case: Case, leases_class: Any) -> None:
+    clock = _Clock()
+    leases = leases_class(5, clock)
+    leases.registrar("a")
+    clock.now += 4
+    case.expect(
+        leases.renovar("a") is True and _alive(case, leases) == ["a"],
+        "con ttl=5, a los 4 segundos ya no estaba",
+    )
     clock.now += 6
     case.expect(
-        list(others.vivas()) == [], "con ttl=5, a los 6 segundos seguía viva: ¿usas el ttl que te dieron?"
+        _alive(case, leases) == [], "con ttl=5, 6 segundos después de renovar seguía viva: ¿qué ttl usas?"
     )
+
+
+def _alive(case: Case, leases: Any) -> list[Any]:
+    alive = leases.vivas()
+    case.expect(alive is not None, "vivas() no devolvió nada: ¿falta el return?")
+    case.expect(
+        isinstance(alive, Iterable) and not isinstance(alive, str | set | frozenset),
+        f"vivas() devolvió {kind(alive)}: se pide una lista, en orden de registro",
+    )
+    return list(alive)
 
 
 # SD-6 · a client that survives
@@ -533,54 +695,64 @@ CLIENT = Exercise("SD-6", writes="Cliente", deadline=12)
 
 @CLIENT.case("con todo en marcha", raised="¿qué devuelve el registro, y qué pides a la instancia?")
 def all_running(case: Case, client_class: Any) -> None:
-    instances = [case.enter(running(_instance)) for _ in range(3)]
+    expect_call(case, client_class, "Cliente(registro)")
+    instances = _instances(case, 3)
     registry = case.enter(_served_registry([each.url for each in instances]))
     client = client_class(registry.url)
-    for _ in range(6):
+    case.expect(hasattr(client, "pedir"), "a tu clase le falta pedir")
+    before = len(registry.journal.requests)
+    turns = []
+    for _ in range(12):
         answer = client.pedir("/stock/42")
         case.expect(answer is not None, "pedir no devolvió nada: ¿falta el return?")
         case.expect(
-            getattr(answer, "status_code", None) == 200,
-            f"pedir devolvió {answer!r}: se pide la respuesta de requests",
+            hasattr(answer, "status_code"), f"pedir devolvió {kind(answer)}: se pide la respuesta de requests"
         )
-    asked = [len(each.journal.requests) for each in instances]
+        paths = {request.path for each in instances for request in each.journal.requests}
+        case.expect(paths == {"/stock/42"}, f"se pidió /stock/42 y a las instancias llegó {sorted(paths)}")
+        turns.append(answer.json().get("instancia"))
+    asked = len(registry.journal.requests) - before
     case.expect(
-        asked == [2, 2, 2], f"seis llamadas se repartieron {asked} entre tres instancias: ¿a quién le toca?"
+        asked >= 12, f"en 12 llamadas consultaste {asked} al registro: ¿cómo te enteras de los cambios?"
     )
-    paths = {request.path for each in instances for request in each.journal.requests}
-    case.expect(paths == {"/stock/42"}, f"se pidió /stock/42 y a las instancias llegó {sorted(paths)}")
-    asked_registry = len(registry.journal.requests)
+    case.expect(asked == 12, f"en 12 llamadas preguntaste {asked} veces al registro: una por llamada basta")
+    counts = sorted(Counter(turns).values())
     case.expect(
-        asked_registry == 6,
-        f"en seis llamadas preguntaste {asked_registry} veces al registro: una por llamada",
+        counts == [4, 4, 4], f"doce llamadas se repartieron {counts} entre tres instancias: ¿a quién le toca?"
+    )
+    case.expect(
+        turns == turns[:3] * 4,
+        "a cada una le tocaron cuatro de doce, pero no por turnos: ¿a quién le toca después de la última?",
     )
 
 
 @CLIENT.case("si la lista del registro cambia", raised="¿qué pasa cuando la lista es más corta que antes?")
 def list_changes(case: Case, client_class: Any) -> None:
-    old, new = (case.enter(running(_instance)) for _ in range(2))
-    urls = [old.url]
+    *old, new = _instances(case, 4)
+    urls = [each.url for each in old]
     registry = case.enter(_served_registry(urls))
     client = client_class(registry.url)
+    client.pedir("/stock/1")
     client.pedir("/stock/1")
     urls[:] = [new.url]
     for _ in range(2):
         client.pedir("/stock/1")
+    got = len(new.journal.requests)
     case.expect(
-        len(new.journal.requests) == 2,
-        "el registro dio una lista nueva y seguiste llamando a la vieja: ¿cuándo preguntas?",
+        got == 2,
+        f"el registro dio otra lista y la instancia nueva recibió {got} de 2 llamadas: ¿qué haces con la lista vieja?",
     )
 
 
 @CLIENT.case("si muere el registro", raised="¿qué lista te queda cuando el registro no contesta?")
 def registry_dies(case: Case, client_class: Any) -> None:
-    instances = [case.enter(running(_instance)) for _ in range(2)]
+    instances = _instances(case, 2)
     registry = case.enter(_served_registry([each.url for each in instances]))
     client = client_class(registry.url)
     client.pedir("/stock/1")
     registry.kill()
     for _ in range(3):
-        client.pedir("/stock/1")
+        _expect_answer(case, client, "sin registro, pero con una lista buena")
     asked = sorted(len(each.journal.requests) for each in instances)
     case.expect(asked == [2, 2], f"sin registro, las llamadas se repartieron {asked}: los turnos siguen")
 
@@ -589,81 +761,67 @@ def registry_dies(case: Case, client_class: Any) -> None:
     "si el registro contesta con un error", raised="¿miras el código de la respuesta antes de leerla?"
 )
 def registry_errs(case: Case, client_class: Any) -> None:
-    instance = case.enter(running(_instance))
+    (instance,) = _instances(case, 1)
     urls: list[str] | None = [instance.url]
     state = {"urls": urls}
     registry = case.enter(running(lambda: _registry_app(lambda: state["urls"])))
     client = client_class(registry.url)
     client.pedir("/stock/1")
     state["urls"] = None  # from now on a 500 with a JSON body
-    client.pedir("/stock/1")
-    case.expect(
-        len(instance.journal.requests) == 2,
-        "el registro contestó 500 y perdiste la última lista buena",
-    )
+    _expect_answer(case, client, "el registro contestó 500, y antes dio una lista buena")
 
 
 @CLIENT.case(
     "si muere una instancia", raised="¿cuántas instancias pruebas antes de rendirte, y qué queda por probar?"
 )
 def instance_dies(case: Case, client_class: Any) -> None:
-    instances = [case.enter(running(_instance)) for _ in range(3)]
+    instances = _instances(case, 3)
     registry = case.enter(_served_registry([each.url for each in instances]))
     client = client_class(registry.url)
     instances[1].kill()
-    for _ in range(6):
-        answer = client.pedir("/stock/1")
-        case.expect(
-            answer is not None and answer.ok, "con una muerta de tres, una llamada no obtuvo respuesta"
-        )
+    for _ in range(3):
+        _expect_answer(case, client, "con una muerta de tres")
     instances[0].kill()
     for _ in range(3):
-        client.pedir("/stock/1")
-
-
-@CLIENT.case(
-    "si una instancia acepta y no contesta",
-    raised="¿qué lanza requests cuando se agota el tiempo?",
-    late="¿cuánto esperas a una instancia antes de probar otra?",
-)
-def instance_hangs(case: Case, client_class: Any) -> None:
-    frozen, well = (case.enter(running(_instance)) for _ in range(2))
-    registry = case.enter(_served_registry([frozen.url, well.url]))
-    client = client_class(registry.url)
-    frozen.pause()
-    for _ in range(2):
-        client.pedir("/stock/1")
-    case.expect(len(well.journal.requests) == 2, "la instancia sana no recibió las dos llamadas")
+        _expect_answer(case, client, "con dos muertas de tres")
 
 
 @CLIENT.case("si una instancia contesta 500", raised="un 500 es una respuesta: devuélvela")
 def instance_errs(case: Case, client_class: Any) -> None:
     instances = [case.enter(running(_failing_instance)) for _ in range(2)]
     registry = case.enter(_served_registry([each.url for each in instances]))
-    answer = client_class(registry.url).pedir("/stock/1")
-    asked = sum(len(each.journal.requests) for each in instances)
+    try:
+        answer = client_class(registry.url).pedir("/stock/1")
+    finally:
+        asked = sum(len(each.journal.requests) for each in instances)
+        if asked > 1:
+            case.fail(
+                f"una instancia contestó 500 y llamaste a {asked}: si ya hizo parte del trabajo, se haría dos veces"
+            )
     case.expect(
-        asked == 1,
-        f"una instancia contestó 500 y llamaste a {asked}: si ya hizo parte del trabajo, se haría dos veces",
+        getattr(answer, "status_code", None) == 500,
+        f"la instancia contestó 500 y pedir devolvió {kind(answer)}: se pide la respuesta tal como llegó",
     )
+
+
+@CLIENT.case("si no contesta nadie", late="¿cuántas veces pruebas cada instancia?")
+def nobody_answers(case: Case, client_class: Any) -> None:
+    dead, mute = case.enter(running(_instance("muerta"))), case.enter(running(_hanging_up_instance))
+    registry = case.enter(_served_registry([dead.url, mute.url]))
+    client = client_class(registry.url)
+    dead.kill()
+    _expect_connection_error(case, client, "con una instancia muerta y otra que cuelga sin contestar")
+    asked = len(mute.journal.requests)
     case.expect(
-        getattr(answer, "status_code", None) == 500, f"la instancia contestó 500 y pedir devolvió {answer!r}"
+        asked == 1, f"a la misma instancia la llamaste {asked} veces en un solo pedir: cada una, una vez"
     )
 
 
 @CLIENT.case(
-    "si no contesta nadie", late="¿cuántas veces pruebas cada instancia?", raised="se pide ConnectionError"
+    "sin registro y sin lista",
+    raised="¿a quién llamas al crear el Cliente? Se pregunta al pedir",
+    late="¿esperas a alguien que no está?",
 )
-def nobody_answers(case: Case, client_class: Any) -> None:
-    instances = [case.enter(running(_failing_instance)) for _ in range(2)]
-    registry = case.enter(_served_registry([each.url for each in instances]))
-    client = client_class(registry.url)
-    for each in instances:
-        each.kill()
-    _expect_connection_error(case, client, "con las dos instancias muertas")
-
-
-@CLIENT.case("sin registro y sin lista", late="¿esperas a alguien que no está?")
 def never_a_registry(case: Case, client_class: Any) -> None:
     _expect_connection_error(case, client_class(_DEAD), "sin registro desde el principio")
 
@@ -674,6 +832,54 @@ def empty_list(case: Case, client_class: Any) -> None:
     _expect_connection_error(case, client_class(registry.url), "con la lista vacía")
 
 
+# Those that take their time come last: who has another mistake hears of it at once.
+
+
+@CLIENT.case(
+    "si el registro acepta la conexión y no contesta",
+    raised="¿qué lanza requests cuando se agota el tiempo?",
+    late="¿cuánto esperas al registro?",
+)
+def registry_hangs(case: Case, client_class: Any) -> None:
+    (instance,) = _instances(case, 1)
+    registry = case.enter(_served_registry([instance.url]))
+    client = client_class(registry.url)
+    client.pedir("/stock/1")
+    registry.pause()
+    _expect_answer(case, client, "con un registro que no contesta y una lista buena")
+
+
+@CLIENT.case(
+    "si una instancia acepta la conexión y tarda en contestar",
+    raised="¿qué lanza requests cuando se agota el tiempo?",
+    late="¿cuánto esperas a una instancia antes de probar otra?",
+)
+def instance_is_slow(case: Case, client_class: Any) -> None:
+    over = threading.Event()
+    slow = case.enter(running(_instance("lenta", lambda: over.wait(_SLOW))))
+    case.cleanup(over.set)
+    well = case.enter(running(_instance("rápida")))
+    registry = case.enter(_served_registry([slow.url, well.url]))
+    client = client_class(registry.url)
+    for _ in range(2):
+        answer = _expect_answer(case, client, "con una instancia lenta y otra sana")
+        case.expect(
+            answer.json().get("instancia") == "rápida",
+            f"una instancia tardó {_SLOW:g} s y esperaste su respuesta: ¿cuánto espera requests.get "
+            "si nadie le pone un límite?",
+        )
+
+
+def _expect_answer(case: Case, client: Any, situation: str) -> Any:
+    """Call `pedir`; what it raises is the answer's and ends the case with that case's own hint."""
+    answer = client.pedir("/stock/1")
+    case.expect(
+        getattr(answer, "status_code", None) == 200,
+        f"{situation} pedir devolvió {kind(answer)}: quedaba una instancia que contesta",
+    )
+    return answer
+
+
 def _expect_connection_error(case: Case, client: Any, situation: str) -> None:
     try:
         answer = client.pedir("/stock/1")
@@ -681,16 +887,22 @@ def _expect_connection_error(case: Case, client: Any, situation: str) -> None:
         return
     except Exception as error:
         case.fail(
-            f"{situation} lanzó {type(error).__name__}: se pide ConnectionError, que quien llama sabe tratar"
+            f"{situation} pedir lanzó {type(error).__name__}: se pide ConnectionError, que quien llama sabe tratar"
         )
-    case.fail(f"{situation} devolvió {answer!r}: se pide ConnectionError")
+    case.fail(f"{situation} pedir devolvió {kind(answer)}: se pide ConnectionError")
 
 
-def _instance(name: str) -> Flask:
+def _instances(case: Case, count: int) -> list[Service]:
+    return [case.enter(running(_instance(f"envios-{number + 1}"))) for number in range(count)]
+
+
+def _instance(name: str, on_call: Callable[[], object] | None = None) -> Flask:
     app = Flask(name)
 
     @app.get("/stock/<isbn>")
     def stock(isbn: str) -> dict[str, str]:
+        if on_call is not None:
+            on_call()
         return {"instancia": name}
 
     return app
@@ -702,6 +914,18 @@ def _failing_instance(name: str) -> Flask:
     @app.get("/stock/<isbn>")
     def stock(isbn: str) -> tuple[str, int]:
         return "avería", 500
+
+    return app
+
+
+def _hanging_up_instance(name: str) -> Flask:
+    """One that takes each request, which its journal counts, and hangs up without a word."""
+    app = Flask(name)
+
+    @app.get("/stock/<isbn>")
+    def stock(isbn: str) -> str:
+        sockets.cut(request.environ["werkzeug.socket"])
+        return ""
 
     return app
 
@@ -720,18 +944,6 @@ def _registry_app(urls: Callable[[], list[str] | None]) -> Flask:
         return (jsonify(error="avería"), 500) if found is None else jsonify(urls=found)
 
     return app
-
-
-# For all
-
-
-def _kind(thing: object) -> str:
-    names = {str: "un texto", list: "una lista", dict: "un diccionario", int: "un número"}
-    return names.get(type(thing), f"un {type(thing).__name__}")
-
-
-def _is_json(answer: requests.Response) -> bool:
-    return "json" in answer.headers.get("Content-Type", "")
 
 
 def _eventually(condition: Callable[[], object], timeout: float) -> bool:
