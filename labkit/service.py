@@ -59,12 +59,14 @@ class Service:
     @property
     def state(self) -> str:
         """`corriendo`, `en pausa`, `detenido` or `muerto`."""
-        return self._state
+        server = self._server
+        return messages.KILLED if server is not None and server.ended else self._state
 
     @property
     def running(self) -> bool:
         """Whether a server is there, paused or not."""
-        return self._server is not None
+        server = self._server
+        return server is not None and not server.ended
 
     # its life
 
@@ -76,6 +78,7 @@ class Service:
         used; KindMismatch when a factory makes another kind than before.
         """
         with self._lock:
+            self._bury()
             if self._server is not None:
                 return self
             if not self._recipe.can_repeat:
@@ -113,6 +116,7 @@ class Service:
         """
         grace = self.grace if grace is None else seconds(grace)
         with self._lock:
+            self._bury()
             server, self._server = self._server, None
             if server is None:
                 return
@@ -124,6 +128,7 @@ class Service:
     def kill(self) -> None:
         """End it as a crash would: connections are cut, clients are refused, no clean-up hook runs."""
         with self._lock:
+            self._bury()
             server, self._server = self._server, None
             if server is not None:
                 self._state = messages.KILLED
@@ -152,7 +157,13 @@ class Service:
             self._need_server("resume").resume()
             self._state = messages.RUNNING
 
+    def _bury(self) -> None:
+        """Let go of a server that its own application took down (`sys.exit()` in a task, for example)."""
+        if self._server is not None and self._server.ended:
+            self._server, self._state = None, messages.KILLED
+
     def _need_server(self, action: str) -> Server:
+        self._bury()
         if self._server is None:
             action = messages.ACTIONS[action]
             raise WrongState(messages.WRONG_STATE.format(name=self.name, state=self._state, action=action))

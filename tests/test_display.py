@@ -63,13 +63,13 @@ def test_on_jupyterhub_the_link_goes_through_the_proxy_and_calls_do_not(
 
 
 def test_what_a_service_says_cannot_write_html_into_the_page(stage: Stage) -> None:
-    with labkit.serve(build("flask", stage), name="<b>x</b>") as service:
+    with labkit.serve(build("flask", stage), name="<i>x</i>") as service:
         service.journal.write("<script>alert(1)</script>\n")
         html = service._repr_html_()
         assert "<script>" not in html
         assert "&lt;script&gt;" in html
-        assert "<b>x</b>" not in html
-        assert "<b>x</b>" not in labkit.services()._repr_html_()
+        assert "<i>x</i>" not in html
+        assert "<i>x</i>" not in labkit.services()._repr_html_()
 
 
 def test_groups_and_the_roster_show_as_tables_of_instances(stage: Stage) -> None:

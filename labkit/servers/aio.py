@@ -144,6 +144,7 @@ class AioServer(Server):
                 self._close_loop(loop)
             finally:
                 self.listening.close()
+                self.ended = self._started.is_set() and not self._closing
                 capture.end()
                 self._started.set()
 

@@ -24,6 +24,7 @@ class Server(ABC):
         self.listening = listening
         self.name = name
         self.journal = journal
+        self.ended = False  # by itself: the application took its server down
 
     @abstractmethod
     def start(self) -> None:
