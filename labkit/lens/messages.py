@@ -1,0 +1,37 @@
+"""What a learner reads from the lens, in Spanish and in one place."""
+
+from __future__ import annotations
+
+# labkit.observe
+CLIENT = "cliente"
+NO_CALLS = "(ninguna llamada)"
+RUNNING = "en curso"
+
+# Why a call has no answer
+REFUSED = "conexión rechazada"
+LATE = "sin respuesta a tiempo"
+CUT = "conexión cortada"
+UNKNOWN_HOST = "nombre desconocido"
+CANCELLED = "cancelada"
+
+MORE_CALLS = "(… y {count} llamadas más: están en .calls)"
+MORE_CALLS_DRAWN = "… y {count} llamadas más, que no se dibujan"
+DROPPED = "(… y {count} llamadas más, que no se anotaron: el límite es {limit})"
+
+OBSERVED_ONCE = (
+    "Este viaje ya se usó: escribe «with labkit.observe() as viaje:» de nuevo; "
+    "cada bloque tiene su propio viaje."
+)
+NEEDS_OPENTELEMETRY = (
+    "labkit.observe() necesita OpenTelemetry, que no está instalado. Instálalo con: "
+    "pip install 'labkit[course]'"
+)
+NEEDS_PANDAS = (
+    "viaje.frame() necesita pandas, que no está instalado. Instálalo con: pip install pandas "
+    "(viaje.calls tiene los mismos datos sin él)."
+)
+
+# Figures of labkit.observe
+MILLISECONDS = "milisegundos desde la primera llamada"
+TIME_DOWNWARDS = "tiempo ↓ (en orden, no a escala)"
+DURATION = "{status} · {duration}"
