@@ -139,7 +139,7 @@ def test_while_b_is_replaced_200_times_a_sees_the_current_b_or_a_refused_connect
 
 @pytest.mark.parametrize("kind", ["flask", "aiohttp"])
 def test_while_b_is_restarted_200_times_no_answer_is_cut_short(kind: str) -> None:
-    """A restart with a grace loses nothing that was begun: each answer is whole or the connection is refused."""
+    """A restart with a grace loses nothing that was begun: an answer is whole or the connection refused."""
     body = "x" * 100_000
     service = labkit.serve(lambda: make(kind, lambda: body), name="b", grace=PATIENCE)
     done = threading.Event()

@@ -8,6 +8,8 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from labkit.journal import Journal, Line, Request, brief_traceback
 
 
@@ -137,11 +139,10 @@ def test_a_traceback_names_functions_and_lines_and_no_path_time_or_address() -> 
     def reparte() -> float:
         return 1 / 0
 
-    try:
+    with pytest.raises(ZeroDivisionError) as caught:
         reparte()
-    except ZeroDivisionError as error:
-        journal.error(error)
-        assert brief_traceback(error) == journal.lines[0]
+    journal.error(caught.value)
+    assert brief_traceback(caught.value) == journal.lines[0]
     (entry,) = journal
     assert isinstance(entry, Line)
     assert "  en reparte, línea " in entry.text

@@ -181,7 +181,7 @@ def test_a_task_nobody_awaits_that_fails_is_in_the_journal(stage: Stage) -> None
 
 
 def test_a_background_task_that_exits_ends_the_service_and_it_says_so(stage: Stage) -> None:
-    """As `web.run_app` would end: the loop is gone, so nothing answers; the state must not claim otherwise."""
+    """As `web.run_app` would end: the loop is gone and nothing answers, and the state says so."""
 
     async def leave(request: web.Request) -> web.Response:
         async def exits() -> None:

@@ -279,7 +279,7 @@ def test_what_does_not_finish_within_the_grace_is_cut_and_noted(
         assert time.monotonic() - began < 10  # bounded; it takes about 0.2 s
         assert waiting.read_to_end() == b""
         assert streaming.read_to_end() == b""
-    assert "2 petición(es) no terminaron en el plazo y se cortaron" in service.journal.text()
+    assert "peticiones cortadas por no terminar en el plazo: 2" in service.journal.text()
     assert can_bind(service.port)
     assert service.state == "detenido"
 
@@ -743,7 +743,7 @@ def test_a_group_is_paused_resumed_and_killed_as_one(kind: str, stage: Stage) ->
 
 
 def test_calls_between_services_in_both_directions(stage: Stage) -> None:
-    """A Flask service that calls an aiohttp service that calls a Flask service, and nobody waits for itself."""
+    """A Flask service that calls an aiohttp service that calls a Flask service."""
     import aiohttp
 
     with labkit.serve(build("flask", stage, "fondo"), name="fondo") as bottom:
