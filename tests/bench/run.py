@@ -46,7 +46,7 @@ class Effort:
     imports: int
 
 
-THOROUGH = Effort(lives=15, processes=5, loads=7, load_seconds=2, imports=15)
+THOROUGH = Effort(lives=15, processes=5, loads=15, load_seconds=1, imports=15)
 QUICK = Effort(lives=5, processes=2, loads=3, load_seconds=1, imports=5)
 
 
@@ -60,8 +60,14 @@ class Aim:
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
 
-    def judge(self, value: float) -> str:
-        return "met" if (value >= self.limit if self.at_least else value <= self.limit) else "NOT MET"
+    def judge(self, value: float, *middle_half: float) -> str:
+        """Says so when the rounds disagree: then the median is an opinion of the noise."""
+        verdict = "met" if self._holds(value) else "NOT MET"
+        agreed = all(self._holds(quartile) == self._holds(value) for quartile in middle_half)
+        return verdict if agreed else f"{verdict}, unclear: rounds disagree"
+
+    def _holds(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
 Values = dict[str, list[float]]  # what was measured, by contestant, a value for each round
@@ -83,16 +89,16 @@ def print_table(
     for one, other, aim in rows:
         pairs = list(zip(values[one], values[other], strict=False))
         ratios = sorted(b / a if over else a / b for a, b in pairs)
-        spread = f"{brief(ratios[len(ratios) // 4])} to {brief(ratios[-1 - len(ratios) // 4])}"
+        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         print_row(
             one,
             other,
             brief(median(values[one])),
             brief(median(values[other])),
             brief(median(ratios)),
-            spread,
+            f"{brief(low)} to {brief(high)}",
             str(aim or ""),
-            aim.judge(median(ratios)) if aim else "for information",
+            aim.judge(median(ratios), low, high) if aim else "for information",
         )
 
 
