@@ -30,6 +30,7 @@ from support import (
 )
 
 import labkit
+from labkit import messages
 from labkit.errors import NotRestartable, PortInUse, WrongState
 
 
@@ -211,7 +212,7 @@ def test_stop_lets_a_request_in_flight_finish_within_its_grace(
     answer = call.result()
     assert (answer.status_code, answer.text) == (200, "done gen 1")
     stopping.result(PATIENCE)
-    assert "cortaron" not in service.journal.text()
+    assert messages.ABANDONED.format(count=1) not in service.journal.text()
     assert can_bind(service.port)
 
 
@@ -279,7 +280,7 @@ def test_what_does_not_finish_within_the_grace_is_cut_and_noted(
         assert time.monotonic() - began < 10  # bounded; it takes about 0.2 s
         assert waiting.read_to_end() == b""
         assert streaming.read_to_end() == b""
-    assert "peticiones cortadas por no terminar en el plazo: 2" in service.journal.text()
+    assert messages.ABANDONED.format(count=2) in service.journal.text()
     assert can_bind(service.port)
     assert service.state == "detenido"
 

@@ -47,7 +47,7 @@ def test_what_is_no_address_of_this_machine_is_refused(host: object) -> None:
 
 def test_a_port_held_by_another_process_names_it_and_its_pid() -> None:
     source = (
-        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
+        "import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1], flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", source], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
