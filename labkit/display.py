@@ -30,8 +30,10 @@ _LOG = "margin:.2em 0 0;padding:.3em .6em;border-left:3px solid #7f7f7f;font-siz
 
 
 def service_line(service: Service) -> str:
-    """`inventario · corriendo · 3 peticiones · 0 errores`."""
-    return f"{service.name} · {service.state} · {_counts(service)}"
+    """`inventario · corriendo · 3 peticiones · 0 errores`, and the injected faults while there are any."""
+    line = f"{service.name} · {service.state} · {_counts(service)}"
+    faults = _faults(service)
+    return f"{line} · {messages.FAULTS_ACTIVE.format(faults=faults)}" if faults else line
 
 
 def lines(services: Iterable[Service]) -> str:
@@ -47,11 +49,14 @@ def service_html(service: Service) -> str:
 
 
 def table_html(services: Iterable[Service]) -> str:
-    """A table with a row a service."""
-    rows = "".join(_row(service) for service in services)
-    if not rows:
+    """A table with a row a service, and a column for injected faults while there are any."""
+    services = list(services)
+    if not services:
         return html.escape(messages.NO_SERVICES)
-    head = "".join(f'<th style="{_CELL}">{html.escape(column)}</th>' for column in messages.COLUMNS)
+    with_faults = any(service.faults.active for service in services)
+    rows = "".join(_row(service, with_faults) for service in services)
+    columns = (*messages.COLUMNS, messages.FAULTS_COLUMN) if with_faults else messages.COLUMNS
+    head = "".join(f'<th style="{_CELL}">{html.escape(column)}</th>' for column in columns)
     return f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
@@ -64,11 +69,11 @@ def link(service: Service) -> str:
     return f"{prefix.rstrip('/')}/proxy/{service.port}/" if prefix else f"{service.url}/"
 
 
-def _row(service: Service) -> str:
+def _row(service: Service, with_faults: bool) -> str:
     sign, colour = _SIGNS[service.state]
     target = html.escape(link(service), quote=True)
     counts = service.journal.counts
-    cells = (
+    cells = [
         f"<b>{html.escape(service.name)}</b>",
         f'<span style="color:{colour}">{sign}</span> {html.escape(service.state)}',
         f'<a href="{target}" target="_blank" rel="noopener">{messages.OPEN_LINK}</a>'
@@ -76,8 +81,14 @@ def _row(service: Service) -> str:
         else "–",
         str(counts["requests"]),
         str(counts["errors"]),
-    )
+    ]
+    if with_faults:
+        cells.append(html.escape(_faults(service)) or "–")
     return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _faults(service: Service) -> str:
+    return ", ".join(fault.what for fault in service.faults)
 
 
 def _counts(service: Service) -> str:

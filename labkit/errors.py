@@ -62,6 +62,10 @@ class BadHost(LabkitError, ValueError):
         super().__init__(messages.BAD_HOST.format(host=host))
 
 
+class BadFault(LabkitError, ValueError):
+    """A fault that makes no sense: a probability of 2, a negative delay, a status of 700."""
+
+
 class NotAnApp(LabkitError, TypeError):
     """What was given to `serve` is nothing that labkit can serve."""
 

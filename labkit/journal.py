@@ -29,7 +29,8 @@ class Request:
 
     `status` is None until the response begins, so a client that has its answer finds it here too;
     `started` is seconds since the epoch, `duration` seconds from arrival to the last byte handed over
-    (None while it lasts).
+    (None while it lasts). `faults` names those that were injected into it, in the order in which they
+    struck.
     """
 
     method: str
@@ -37,10 +38,16 @@ class Request:
     status: int | None = None
     started: float = field(default_factory=time.time, compare=False)
     duration: float | None = field(default=None, compare=False)
+    faults: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        status = messages.IN_FLIGHT if self.status is None else self.status
-        return f"{self.method} {self.path} → {status}"
+        status: int | str = messages.IN_FLIGHT if self.status is None else self.status
+        if not self.faults:
+            return f"{self.method} {self.path} → {status}"
+        if self.status is None and self.duration is not None:
+            status = messages.NO_ANSWER
+        injected = messages.INJECTED.format(faults=", ".join(dict.fromkeys(self.faults)))
+        return f"{self.method} {self.path} → {status} {injected}"
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from labkit import display, messages, sockets
 from labkit.errors import KindMismatch, NotRestartable, PortInUse, WrongState
+from labkit.faults import Faults, GroupFaults
 from labkit.journal import Journal
 from labkit.servers import Kind, Recipe, Server, make_server
 
@@ -27,7 +28,8 @@ class Service:
     """A running application. Made by `labkit.serve`, not by hand.
 
     `grace`: seconds that requests in flight get when it is stopped. As a context manager it is stopped
-    at the end of the block.
+    at the end of the block. `journal`: what it served, printed and raised. `faults`: where delays, errors
+    and other faults are injected into it.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Service:
         self.port = port
         self.grace = seconds(grace)
         self.journal = Journal()
+        self.faults = Faults(name)
         self._recipe = recipe
         self._server: Server | None = None
         self._state = messages.STOPPED
@@ -106,7 +109,7 @@ class Service:
         if before is not None and kind != before:
             raise KindMismatch(mismatch(self.name, before, kind))
         self.port = listening.getsockname()[1]
-        return make_server(kind, app, listening, self.name, self.journal)
+        return make_server(kind, app, listening, self.name, self.journal, self.faults)
 
     def stop(self, grace: float | None = None) -> None:
         """Stop it; requests in flight may finish within `grace` seconds (default: the service's own).
@@ -200,6 +203,11 @@ class Group(Sequence[Service]):
     def kind(self) -> Kind | None:
         """The kind of its instances."""
         return self.members[0].kind
+
+    @property
+    def faults(self) -> GroupFaults:
+        """Where faults are injected into every instance, with a count of its own for each."""
+        return GroupFaults([member.faults for member in self.members])
 
     @property
     def running(self) -> bool:

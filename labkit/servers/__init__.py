@@ -14,6 +14,7 @@ from typing import Any
 
 from labkit import capture, messages
 from labkit.errors import NotAnApp
+from labkit.faults import Faults
 from labkit.journal import Journal
 from labkit.servers.base import Kind, Server
 
@@ -64,15 +65,17 @@ def recognise(given: Any) -> Recipe:
     return Recipe(given)
 
 
-def make_server(kind: Kind, app: Any, listening: socket.socket, name: str, journal: Journal) -> Server:
+def make_server(
+    kind: Kind, app: Any, listening: socket.socket, name: str, journal: Journal, faults: Faults
+) -> Server:
     """The server for an application of that kind, on a socket that listens. Not started yet."""
     if kind == "aiohttp":
         from labkit.servers.aio import AioServer
 
-        return AioServer(listening, name, journal, app)
+        return AioServer(listening, name, journal, faults, app)
     from labkit.servers.wsgi import WsgiServer
 
-    return WsgiServer(listening, name, journal, app)
+    return WsgiServer(listening, name, journal, faults, app)
 
 
 def _kind_of(given: Any) -> Kind | None:

@@ -14,15 +14,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from functools import partial
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 
 from labkit import capture, messages, sockets
 from labkit.errors import NotAnApp
+from labkit.faults import Drop, Encounter, Fault, Faults, Trickle
 from labkit.journal import Journal, Request
+from labkit.servers import base
 from labkit.servers.base import Kind, Server
 
 _FORCE = 0.05  # seconds for a cancelled handler to notice
@@ -42,9 +45,10 @@ class AioServer(Server):
         listening: socket.socket,
         name: str,
         journal: Journal,
+        faults: Faults,
         app: web.Application | Awaitable[web.Application],
     ) -> None:
-        super().__init__(listening, name, journal)
+        super().__init__(listening, name, journal, faults)
         self._app = app
         self._thread = threading.Thread(target=self._main, name=f"labkit-{name}", daemon=True)
         self._started = threading.Event()
@@ -57,6 +61,7 @@ class AioServer(Server):
         self._closing = self._crashing = self._paused = False
         self._grace = 0.0
         self._serving = 0
+        self._hanging = 0  # of these, how many in a fault without an end in sight
         self._cut = 0
         self._wake: asyncio.Event  # made on the loop
         self._ending: asyncio.Event
@@ -65,7 +70,7 @@ class AioServer(Server):
 
     def start(self) -> None:
         capture.begin()
-        self._thread.start()
+        Context().run(self._thread.start)  # a service is no part of what the code that starts it does
         try:
             while not self._started.wait(0.1):  # an interrupt may be lost, on Windows always, without a limit
                 pass
@@ -94,6 +99,9 @@ class AioServer(Server):
 
     def resume(self) -> None:
         self._paused = False
+        self._tell(self._wake)
+
+    def wake(self) -> None:
         self._tell(self._wake)
 
     def _tell(self, event: asyncio.Event) -> None:
@@ -164,6 +172,7 @@ class AioServer(Server):
         assert runner.server is not None
         self._server = server = runner.server
         server.request_handler = self._recording(server.request_handler)
+        self.faults.attach(self)
         site = web.SockSite(runner, self.listening)
         await site.start()
         self._started.set()
@@ -190,7 +199,7 @@ class AioServer(Server):
         server.pre_shutdown()  # idle keep-alive connections
         async with _at_most(max(self._grace, _TIDY)):
             await app.shutdown()  # where applications close their websockets
-        while self._under_way() and time.monotonic() < deadline:
+        while self._under_way() > self._hanging and time.monotonic() < deadline:
             await asyncio.sleep(0.002)
         self._cut = self._under_way()
         transports = self._transports()
@@ -219,7 +228,7 @@ class AioServer(Server):
 
     def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """The application's handler, with each request in the journal and the pause at its door."""
-        begin = self.journal.begin
+        begin, faults = self.journal.begin, self.faults
 
         async def record(request: web.Request) -> web.StreamResponse:
             capture.wrap_streams()
@@ -230,14 +239,23 @@ class AioServer(Server):
                 await self._wait_for_resume(request)
                 if request.transport is None:  # who gave up meanwhile is not served
                     raise asyncio.CancelledError
-            noted = begin(request.method, request.raw_path)
+            met = None
+            if faults.active:
+                met = faults.meet(self.journal, request.method, request.raw_path, request.path)
+            noted = begin(request.method, request.raw_path) if met is None else met.request
             _entry.set(noted)
+            watcher = base.watcher
+            if watcher is not None:
+                headers = request.headers
+                watcher(self.name, noted, headers.get("traceparent"), headers.get("tracestate"))
             self._serving += 1
             task = asyncio.current_task()
             assert task is not None
             # aiohttp's task for this request: done when the response has been sent, not only made.
             task.add_done_callback(partial(self._note_end, noted, began))
             try:
+                if met is not None:
+                    return await self._suffer(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
             except SystemExit as error:  # which would end the loop, and with it the service
@@ -247,6 +265,47 @@ class AioServer(Server):
                 return web.Response(status=500, text="500 Internal Server Error")
 
         return record
+
+    async def _suffer(
+        self, met: Encounter, request: web.Request, handle: Callable[..., Awaitable[Any]]
+    ) -> web.StreamResponse:
+        """Live through the faults that a request meets, and answer it unless they say otherwise."""
+        for fault, seconds in met.waits():
+            await self._wait_in(fault, seconds, request)
+        ending = met.ending()
+        if isinstance(ending, Drop):
+            met.request.duration = time.time() - met.request.started  # before the client knows
+            raise asyncio.CancelledError  # on which aiohttp closes the connection
+        if met.may_be_slow:
+            # Ahead of the response, which takes its writer from the request.
+            request._payload_writer = _SlowWriter(self, met, request)
+        if ending is not None:
+            if self._paused:
+                await self._wait_for_resume(request)
+            self.journal.answer(met.request, ending.status)
+            body = ending.body if ending.has_body else None
+            return web.Response(status=ending.status, reason=ending.reason, body=body, headers=ending.headers)
+        response: web.StreamResponse = await handle(request)
+        if met.may_be_slow and isinstance(response, web.FileResponse):
+            # The system would send the file past the writer.
+            response._sendfile = partial(_send_through_writer, response)  # type: ignore[method-assign]
+        return response
+
+    async def _wait_in(self, fault: Fault, seconds: float | None, request: web.Request) -> None:
+        """Wait in a fault until it is cleared, at most so many seconds."""
+        self._hanging += seconds is None
+        try:
+            async with asyncio.timeout(seconds):
+                while not fault.cleared:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._hanging -= seconds is None
+        # Who gave up a request that hung is not served, as after a pause; one that is slow is.
+        if seconds is None and request.transport is None:
+            raise asyncio.CancelledError
 
     def _note_end(self, noted: Request, began: float, _: asyncio.Task[Any]) -> None:
         self._serving -= 1
@@ -303,6 +362,40 @@ class AioServer(Server):
                 executor.shutdown(wait=False, cancel_futures=True)
             asyncio.set_event_loop(None)
             loop.close()
+
+
+class _SlowWriter(StreamWriter):
+    """Writes a body as an injected fault wants it."""
+
+    def __init__(self, server: AioServer, met: Encounter, request: web.Request) -> None:
+        super().__init__(request.protocol, request.loop)
+        self._server = server
+        self._request = request
+        self._trickle = Trickle(met)
+
+    async def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> None:
+        if not chunk:
+            await super().write(chunk, drain=drain, LIMIT=LIMIT)
+        for fault, piece in self._trickle.pieces(bytes(chunk)):
+            if fault is not None:
+                await self._server._wait_in(fault, fault.interval, self._request)
+            await super().write(piece, drain=drain, LIMIT=LIMIT)
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        if chunk:
+            await self.write(chunk)
+        await super().write_eof()
+
+
+async def _send_through_writer(
+    response: web.FileResponse, request: web.BaseRequest, file: IO[Any], offset: int, count: int
+) -> Any:
+    """`FileResponse._sendfile` where the system's own cannot be used."""
+    writer = await web.StreamResponse.prepare(response, request)
+    assert writer is not None
+    await response._sendfile_fallback(writer, file, offset, count)
+    await web.StreamResponse.write_eof(response)
+    return writer
 
 
 class _at_most:

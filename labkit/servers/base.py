@@ -1,18 +1,31 @@
-"""What every way of serving has in common: a socket that already listens, a journal, and five verbs.
+"""What every way of serving has in common: a socket that already listens, a journal, and six verbs.
 
 A server is used once: `start`, then `stop` or `kill`. What survives a restart (name, port, journal,
-how to make the application) belongs to the service above it.
+injected faults, how to make the application) belongs to the service above it.
 """
 
 from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
-from labkit.journal import Journal
+from labkit.faults import Faults
+from labkit.journal import Journal, Request
 
 Kind = Literal["wsgi", "aiohttp"]
+
+
+class Watcher(Protocol):
+    """Is told of each request as it arrives, by the thread or task that is going to answer it."""
+
+    def __call__(
+        self, service: str, request: Request, traceparent: str | None, tracestate: str | None
+    ) -> None:
+        """`request` is the journal's entry; then two headers, None where they are missing."""
+
+
+watcher: Watcher | None = None  # set by labkit.lens while somebody observes; servers cannot import it
 
 
 class Server(ABC):
@@ -20,10 +33,11 @@ class Server(ABC):
 
     kind: ClassVar[Kind]
 
-    def __init__(self, listening: socket.socket, name: str, journal: Journal) -> None:
+    def __init__(self, listening: socket.socket, name: str, journal: Journal, faults: Faults) -> None:
         self.listening = listening
         self.name = name
         self.journal = journal
+        self.faults = faults
         self.ended = False  # by itself: the application took its server down
 
     @abstractmethod
@@ -51,3 +65,7 @@ class Server(ABC):
     @abstractmethod
     def resume(self) -> None:
         """Answer again, beginning with what waited."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """A fault was cleared: let the requests that wait in it see that and go on."""

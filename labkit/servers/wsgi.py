@@ -15,13 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit import capture, sockets
+from labkit.faults import Drop, Encounter, Error, Fault, Faults, Trickle
 from labkit.journal import Journal, Request
+from labkit.servers import base
 from labkit.servers.base import Kind, Server
 
 if TYPE_CHECKING:
@@ -35,15 +38,17 @@ class WsgiServer(Server):
 
     kind: ClassVar[Kind] = "wsgi"
 
-    def __init__(self, listening: socket.socket, name: str, journal: Journal, app: WSGIApplication) -> None:
-        super().__init__(listening, name, journal)
+    def __init__(
+        self, listening: socket.socket, name: str, journal: Journal, faults: Faults, app: WSGIApplication
+    ) -> None:
+        super().__init__(listening, name, journal, faults)
         self._gate = Gate()
         host, port = listening.getsockname()[:2]
         handler = type("Handler", (_Handler,), {"gate": self._gate, "journal": journal})
         self._werkzeug = make_server(
             host,
             port,
-            Recorder(app, journal, self._gate),
+            Recorder(app, name, journal, faults, self._gate),
             threaded=True,
             request_handler=handler,
             passthrough_errors=True,  # errors are ours to record, see _Handler.run_wsgi
@@ -58,7 +63,8 @@ class WsgiServer(Server):
 
     def start(self) -> None:
         capture.begin()
-        self._thread.start()
+        self.faults.attach(self)
+        Context().run(self._thread.start)  # a service is no part of what the code that starts it does
 
     def stop(self, grace: float) -> int:
         self._close_door()
@@ -79,6 +85,9 @@ class WsgiServer(Server):
 
     def resume(self) -> None:
         self._gate.resume()
+
+    def wake(self) -> None:
+        self._gate.wake()
 
     def _close_door(self) -> None:
         """No connection is accepted any more, no accepted one may begin a request."""
@@ -103,9 +112,12 @@ class Gate:
     """Who is connected, who is being served, and whether anyone may begin."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._woken = threading.Condition(lock)  # apart: who waits in a fault cares for little that happens
         self._serving: dict[socket.socket, bool] = {}
-        self._closed = False
+        self._hanging: set[socket.socket] = set()  # in a fault, without an end in sight
+        self._closed = self._over = False
         self._captured = True  # the words of a handler that outlives the server still belong to it
         self.paused = False
 
@@ -142,7 +154,25 @@ class Gate:
         if self.paused:
             with self._changed:
                 if not self._wait_for_resume():
-                    raise TooLate
+                    raise NoAnswer
+
+    def wait(self, connection: socket.socket, fault: Fault, seconds: float | None) -> None:
+        """Wait in a fault until it is cleared, at most so many seconds."""
+        with self._changed:
+            if seconds is None:
+                self._hanging.add(connection)
+                self._changed.notify_all()
+            try:
+                self._woken.wait_for(lambda: self._over or fault.cleared, seconds)
+            finally:
+                self._hanging.discard(connection)
+            # Who gave up a request that hung is not served, as after a pause; one that is slow is.
+            if self._over or (seconds is None and sockets.hung_up(connection)):
+                raise NoAnswer
+
+    def wake(self) -> None:
+        with self._changed:
+            self._woken.notify_all()
 
     def _wait_for_resume(self) -> bool:
         waited = self.paused
@@ -172,6 +202,9 @@ class Gate:
     def hang_up(self, *, idle_only: bool = False) -> int:
         """Cut connections; returns how many of them were being served."""
         with self._changed:
+            if not idle_only:
+                self._over = True
+                self._woken.notify_all()
             chosen = [connection for connection, busy in self._serving.items() if not (busy and idle_only)]
             busy = sum(self._serving[connection] for connection in chosen)
             for connection in chosen:
@@ -180,8 +213,11 @@ class Gate:
         return busy
 
     def wait_until_quiet(self, timeout: float) -> None:
+        """Until nothing is being served, except what hangs in a fault and would not end by itself."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(self._serving.values()), timeout)
+            self._changed.wait_for(
+                lambda: all(c in self._hanging for c, busy in self._serving.items() if busy), timeout
+            )
 
     def wait_until_empty(self, timeout: float) -> None:
         with self._changed:
@@ -232,8 +268,9 @@ class _Handler(WSGIRequestHandler):
         self.journal.note(message % args if args else message)
 
 
-class TooLate(ConnectionAbortedError):
-    """The server ended while an answer was held back: there is nobody to answer. Werkzeug passes over it."""
+class NoAnswer(ConnectionAbortedError):
+    """There is nobody to answer: the server ended while the answer was held back, or a fault dropped the
+    connection. Werkzeug passes over it."""
 
 
 class BrokenBody(Exception):
@@ -241,16 +278,27 @@ class BrokenBody(Exception):
 
 
 class Recorder:
-    """WSGI middleware: each request in the journal, each error with its traceback, a 500 to the client."""
+    """WSGI middleware: each request in the journal, each error with its traceback, a 500 to the client.
 
-    def __init__(self, app: WSGIApplication, journal: Journal, gate: Gate) -> None:
+    It is also where injected faults strike.
+    """
+
+    def __init__(self, app: WSGIApplication, name: str, journal: Journal, faults: Faults, gate: Gate) -> None:
         self.app = app
+        self.name = name
         self.journal = journal
+        self.faults = faults
         self.gate = gate
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
-        request = self.journal.begin(environ["REQUEST_METHOD"], environ["RAW_URI"])
+        met = self._meet(environ) if self.faults.active else None
+        request = (
+            self.journal.begin(environ["REQUEST_METHOD"], environ["RAW_URI"]) if met is None else met.request
+        )
+        watcher = base.watcher
+        if watcher is not None:
+            watcher(self.name, request, environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE"))
         body: Iterable[bytes] = ()
 
         def start(
@@ -261,11 +309,15 @@ class Recorder:
             return start_response(status, headers, exc_info)
 
         try:
+            app = self.app if met is None else self._suffer(met, environ)
             # The first piece is asked for here, so that a generator that fails at once becomes a 500 too.
-            body = self.app(environ, start)
+            body = app(environ, start)
             pieces = iter(body)
             first = next(pieces, b"")
-        except TooLate:
+        except NoAnswer:
+            request.duration = time.perf_counter() - began
+            if met is not None:
+                sockets.cut(environ["werkzeug.socket"], reset=False)
             raise
         except (Exception, SystemExit) as error:
             self.journal.error(error)
@@ -273,7 +325,46 @@ class Recorder:
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
             start("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
             return _Body(iter((text,)), body, self.journal, request, began)
-        return _Body(chain((first,), pieces), body, self.journal, request, began)
+        pieces = chain((first,), pieces)
+        if met is not None and met.may_be_slow:
+            pieces = self._trickle(met, pieces, environ["werkzeug.socket"])
+        return _Body(pieces, body, self.journal, request, began)
+
+    def _meet(self, environ: WSGIEnvironment) -> Encounter:
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")  # PEP 3333's strings
+        return self.faults.meet(self.journal, environ["REQUEST_METHOD"], environ["RAW_URI"], path)
+
+    def _suffer(self, met: Encounter, environ: WSGIEnvironment) -> WSGIApplication:
+        """Wait as the faults want, and return who answers then. Raises NoAnswer if nobody does."""
+        for fault, seconds in met.waits():
+            self.gate.wait(environ["werkzeug.socket"], fault, seconds)
+        ending = met.ending()
+        if isinstance(ending, Drop):
+            raise NoAnswer
+        return self.app if ending is None else _answering(ending)
+
+    def _trickle(self, met: Encounter, body: Iterator[bytes], connection: socket.socket) -> Iterator[bytes]:
+        trickle = Trickle(met)
+        for data in body:
+            if not data:  # which is how headers are sent before there is a body
+                yield data
+            for fault, piece in trickle.pieces(data):
+                if fault is not None:
+                    self.gate.wait(connection, fault, fault.interval)
+                yield piece
+
+
+def _answering(error: Error) -> WSGIApplication:
+    """An application that gives the fault's answer."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        headers = list(error.headers.items())
+        if error.has_body:
+            headers.append(("Content-Length", str(len(error.body))))
+        start_response(f"{error.status} {error.reason}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [error.body]
+
+    return app
 
 
 class _Body:
@@ -296,7 +387,7 @@ class _Body:
     def __next__(self) -> bytes:
         try:
             return next(self._pieces)
-        except StopIteration:
+        except (StopIteration, NoAnswer):
             raise
         except (Exception, SystemExit) as error:
             # Told apart here: further out, a ConnectionError of the application's looks like the client's.
