@@ -8,7 +8,7 @@ PORT_IN_USE = (
     "Elige otro puerto, deja port=0 para que labkit tome uno libre, o detén a quien lo ocupa."
 )
 UNKNOWN_OWNER = "otro programa (el sistema no dice cuál)"
-OWNED_BY_SERVICE = "el servicio «{name}» de este cuaderno (deténlo con labkit.services()[{name!r}].stop())"
+OWNED_BY_SERVICE = "el servicio «{name}» de este cuaderno (detenlo con labkit.services()[{name!r}].stop())"
 OWNED_BY_PROCESS = "el proceso {process} (pid {pid})"
 OWNED_BY_THIS_KERNEL = "este mismo kernel, pero no por un servicio de labkit (pid {pid})"
 PORT_FORBIDDEN = (
@@ -16,7 +16,10 @@ PORT_FORBIDDEN = (
     "administrador. Usa uno a partir de 1024, o port=0 para que labkit tome uno libre."
 )
 BAD_PORT = "{port!r} no es un puerto: usa un número entero de 0 a 65535 (0: el que esté libre)."
-BAD_HOST = "{host!r} no es una dirección de esta máquina: usa 127.0.0.1, o 0.0.0.0 si otros deben llegar."
+BAD_HOST = (
+    "{host!r} no es una dirección de esta máquina: usa 127.0.0.1, "
+    "o 0.0.0.0 si hay que llegar desde otras máquinas."
+)
 
 # What can be served
 ACCEPTED_APPS = (
@@ -43,7 +46,7 @@ KIND_MISMATCH = (
 NAME_IN_GROUP = "«{name}» es una instancia del grupo «{group}»: usa otro nombre, o sirve de nuevo el grupo."
 NAME_ALONE = (
     "«{name}» ya es un servicio, y así se llamaría una instancia del grupo: "
-    "deténlo antes con labkit.services()[{name!r}].stop(), o usa otro nombre para el grupo."
+    "detenlo antes con labkit.services()[{name!r}].stop(), o usa otro nombre para el grupo."
 )
 NOT_RESTARTABLE = (
     "Esta aplicación aiohttp ya se usó, y aiohttp no permite servir la misma dos veces. "
@@ -57,7 +60,7 @@ WRONG_STATE = "«{name}» está {state}: no se puede {action}."
 ACTIONS = {"pause": "pausar", "resume": "reanudar"}
 NO_SUCH_SERVICE = "No hay ningún servicio «{name}». Los que hay: {known}."
 NO_SERVICES = "ningún servicio"
-ABANDONED = "{count} petición(es) no terminaron en el plazo y se cortaron"
+ABANDONED = "peticiones cortadas por no terminar en el plazo: {count}"
 
 # How a service is shown
 COUNTS = "{requests} {request_word} · {errors} {error_word}"
@@ -89,7 +92,8 @@ UNKNOWN_STATUS = "Estado desconocido"
 BAD_EVERY = "every={every!r}: usa un número entero desde 1 (10: la décima petición, la vigésima…)."
 BAD_PROBABILITY = "probability={probability!r}: usa un número de 0 a 1 (0.3: tres de cada diez peticiones)."
 EVERY_OR_PROBABILITY = (
-    "every={every!r} y probability={probability!r} a la vez no: o se cuenta (every) o se sortea (probability)."
+    "every={every!r} y probability={probability!r} a la vez no: "
+    "o se cuenta (every) o se sortea (probability)."
 )
 BAD_SEED = "seed={seed!r}: usa un número entero."
 SEED_FOR_NOTHING = "seed={seed!r} no cambiaría nada aquí: la semilla acompaña a probability o a jitter."
@@ -104,7 +108,9 @@ BAD_STATUS = (
     "status={status!r}: usa un número entero de 200 a 599 (un 1xx solo anuncia la respuesta, no la termina)."
 )
 BAD_RETRY_AFTER = "retry_after={retry_after!r}: usa un número entero de segundos, 0 o más."
-BAD_BODY = "body={body!r}: usa un texto, bytes, o un diccionario o una lista que se puedan escribir como JSON."
+BAD_BODY = (
+    "body={body!r}: usa un texto, bytes, o un diccionario o una lista que se puedan escribir como JSON."
+)
 BAD_SIZE = "size={size!r}: usa un número entero de bytes, desde 1."
 
 # labkit.run

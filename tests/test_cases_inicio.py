@@ -146,7 +146,7 @@ WRONG = {
     "returns a tuple": (app_and_name, "devolvió una tupla"),
     "returns the class": (the_class, "devolvió una clase"),
     "returns text": (lambda name: f"app {name}", "devolvió un texto"),
-    "raises": (wrong_argument, "tu respuesta lanzó TypeError"),
+    "raises": (wrong_argument, "tu código lanzó TypeError"),
     "no route": (without_route, "contestó 404, y ese libro está en LIBROS: ¿existe la ruta"),
     "a route without a variable": (fixed_route, "¿existe la ruta"),
     "POST": (only_post, "contestó 405"),

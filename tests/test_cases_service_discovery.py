@@ -613,7 +613,7 @@ HEALTH_APP_WRONG = {
     ),
     "for ever": (with_health(health_for_ever), "reparada, /health contestó 503"),
     "returns the view": (lambda name: lambda: "bien", "devolvió una función"),
-    "raises": (lambda name: servicio_envios(), "tu respuesta lanzó TypeError"),
+    "raises": (lambda name: servicio_envios(), "tu código lanzó TypeError"),
 }
 
 
@@ -770,7 +770,7 @@ SANAS_WRONG = {
     "too short a limit": (sanas_with_a_short_timeout, "una de ellas tras 0.1 s, y sanas devolvió 2"),
     "order of arrival": (sanas_in_order_of_arrival, "en otro orden"),
     "sorted backwards": (lambda urls: sorted(sanas(urls), key=urls.index, reverse=True), "en otro orden"),
-    "no workers": (sanas_with_no_threads, "con la lista vacía tu respuesta lanzó ValueError"),
+    "no workers": (sanas_with_no_threads, "con la lista vacía, tu código lanzó ValueError"),
     "no try": (sanas_without_try, "lanzó ConnectionError"),
     "gives up": (sanas_gives_up, "con una muerta entre dos sanas devolvió 0"),
     "stops": (sanas_stops_at_the_first, "con una muerta entre dos sanas devolvió 1"),
@@ -1283,7 +1283,7 @@ SD_5_WRONG = {
     "renew any": (leases_with(renovar=renew_any), "renovar una dirección desconocida la registró"),
     "renew without looking": (
         leases_with(renovar=renew_without_looking),
-        "al renovar tarde tu respuesta lanzó KeyError",
+        "al renovar tarde, tu código lanzó KeyError",
     ),
     "renew revives": (leases_with(renovar=renew_known), "renovar lo revivió"),
     "renew says False and revives": (

@@ -85,7 +85,7 @@ def test_an_exception_of_the_answer_is_named_with_its_message_and_its_case(doubl
     def doble(x):
         return {4: 4}[x]
 
-    verdict = assert_wrong("ZZ-1", doble, hint_contains="con 2 tu respuesta lanzó KeyError (2)")
+    verdict = assert_wrong("ZZ-1", doble, hint_contains="con 2, tu código lanzó KeyError (2)")
     assert verdict.hint.endswith(": ¿qué sabes de los números?")
 
 
@@ -97,7 +97,7 @@ def test_an_exception_that_cannot_be_printed_is_named(double):
     def doble(x):
         raise Silent
 
-    assert_wrong("ZZ-1", doble, hint_contains="tu respuesta lanzó Silent:")
+    assert_wrong("ZZ-1", doble, hint_contains="tu código lanzó Silent:")
 
 
 def test_a_long_message_is_shortened_to_one_line(double):
@@ -116,7 +116,7 @@ def test_an_answer_that_gives_something_unusable_is_not_said_to_raise(lesson):
     place = Path(labkit.course.__file__).parent / "cases" / "zz.py"
     exec(compile(source, str(place), "exec"), scope)  # a case that stands where cases stand
     exercise.case("sin nada")(scope["use"])
-    assert_wrong("ZZ-3", lambda: 5, hint_contains="sin nada lo que devolvió tu respuesta no se pudo usar")
+    assert_wrong("ZZ-3", lambda: 5, hint_contains="sin nada, lo que devolvió tu código no se pudo usar")
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -296,7 +296,7 @@ def retries_in_finally(x):
 @pytest.mark.parametrize("answer", [loops, loops_and_swallows, swallows_twice, retries_in_finally])
 def test_an_answer_that_loops_is_told_so_and_its_thread_ends(double, answer):
     began = time.monotonic()
-    verdict = assert_wrong("ZZ-1", answer, hint_contains="con 2 tu respuesta no terminó en 0.3 s")
+    verdict = assert_wrong("ZZ-1", answer, hint_contains="con 2, tu código no terminó en 0.3 s")
     assert verdict.hint.endswith("¿cuánto hay que pensar?")
     assert time.monotonic() - began < 3
     assert no_thread_is_left() is True

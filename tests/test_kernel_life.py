@@ -85,7 +85,8 @@ def test_an_interrupt_of_a_cell_leaves_the_services_answering(loaded: Kernel, ce
 def test_unload_stops_the_services_and_says_so_in_a_line(loaded: Kernel) -> None:
     ports = serve_both(loaded)
     cell = loaded.ok("%unload_ext labkit")
-    assert cell.lines == [f"labkit descargado · servicios detenidos: flask-{ports[0]}, aiohttp-{ports[1]}"]
+    names = f"flask-{ports[0]}, aiohttp-{ports[1]}"
+    assert cell.lines == [f"labkit ya no está cargado · servicios detenidos: {names}"]
     assert refused(ports[0])
     assert refused(ports[1])
     loaded.ok("%load_ext labkit")

@@ -350,7 +350,7 @@ def test_names_imported_before_the_load_run_in_the_background_too() -> None:
         cell = fresh.ok(f"run_app(web.Application(), port={port})")
         assert cell.lines == [f"aiohttp-{port} responde en http://127.0.0.1:{port}"]
         cell = fresh.ok("%unload_ext labkit")
-        assert cell.lines == [f"labkit descargado · servicios detenidos: aiohttp-{port}"]
+        assert cell.lines == [f"labkit ya no está cargado · servicios detenidos: aiohttp-{port}"]
         assert refused(port)
         assert fresh.ok("run_app is original is web.run_app, original.__module__").result == (
             "(True, 'aiohttp.web')"

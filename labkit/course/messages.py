@@ -8,13 +8,13 @@ ONE_CASE = "1 caso"
 MANY_CASES = "{count} casos"
 
 # check: what a case saw when the answer did not come back with a value
-RAISED = "{situation} tu respuesta lanzó {error}"
-RAISED_BY_USE = "{situation} lo que devolvió tu respuesta no se pudo usar: {error}"
-LATE = "{situation} tu respuesta no terminó en {seconds} s"
+RAISED = "{situation}, tu código lanzó {error}"
+RAISED_BY_USE = "{situation}, lo que devolvió tu código no se pudo usar: {error}"
+LATE = "{situation}, tu código no terminó en {seconds} s"
 LATE_DEFAULT = "¿qué espera, y quién pone el límite?"
-EXITED = "{situation} tu respuesta quiso cerrar el programa ({error}): una función devuelve o lanza"
+EXITED = "{situation}, tu código quiso cerrar el programa ({error}): una función devuelve o lanza"
 CLEANUP_FAILED = (
-    "{situation} la comprobación no pudo recoger lo suyo ({error}). Es un error del curso, no tuyo"
+    "{situation}, la comprobación no pudo recoger lo suyo ({error}). Es un error del curso, no tuyo"
 )
 
 # check: misuse
@@ -23,7 +23,7 @@ NEAREST = "¿Querías decir {ids}?"
 ALL_KNOWN = "Los ejercicios son: {ids}."
 NO_EXERCISES = "No hay ejercicios instalados."
 NOT_AN_ID = "{given} no es el nombre de un ejercicio. Escribe primero el nombre: check({example!r}, …)."
-NOTHING_TO_CHECK = "check({id!r}, …) necesita qué comprobar: check({id!r}, {name})."
+NOTHING_TO_CHECK = "check({id!r}, …) necesita algo que comprobar: check({id!r}, {name})."
 
 # edition
 CODE_PLACEHOLDER = "# TU CÓDIGO AQUÍ"
@@ -77,7 +77,7 @@ PACKAGES_FINE = "{count} paquetes instalados, con las versiones que pide el proy
 PACKAGE_MISSING = "falta el paquete {requirement}"
 PACKAGE_WRONG = "{name} {version} está instalado; el proyecto pide {requirement}"
 PACKAGES_REMEDY = "{python} -m pip install {constraints}-e '{source}'"
-PACKAGE_UNPINNED = "otras versiones que las probadas (constraints.txt): {packages}"
+PACKAGE_UNPINNED = "versiones distintas de las probadas (constraints.txt): {packages}"
 NO_PACKAGING = "falta el paquete packaging, sin el que no se pueden comparar versiones"
 NOT_INSTALLED = "labkit no está instalado en este Python ({python})"
 KERNEL_FINE = "los cuadernos usan este mismo Python"
@@ -104,4 +104,4 @@ NOTEBOOKS_FINE = "cuadernos en {folder}"
 NO_NOTEBOOKS_SHORT = "no encuentro los cuadernos del curso"
 NOTEBOOKS_REMEDY = "Entra en la carpeta del curso (la que tiene notebooks/)"
 CHROMIUM_FINE = "Chromium en {path}"
-CHROMIUM_MISSING = "no hay Chromium: solo lo usan las pruebas en el navegador (make test las salta)"
+CHROMIUM_MISSING = "no hay Chromium: solo lo usan las pruebas en el navegador (make test las omite)"

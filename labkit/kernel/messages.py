@@ -21,4 +21,4 @@ ONE_HOST = (
     "host={hosts!r}: un servicio de labkit escucha en una sola dirección. Pasa una, por ejemplo 127.0.0.1."
 )
 
-UNLOADED = "labkit descargado · servicios detenidos: {names}"
+UNLOADED = "labkit ya no está cargado · servicios detenidos: {names}"

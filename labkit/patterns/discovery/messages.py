@@ -1,8 +1,8 @@
 """What a learner reads of this package on the screen, in one place."""
 
 BAD_SERVICE = (
-    "El nombre de servicio {given!r} no vale: se aceptan de 1 a 63 letras sin acento, cifras, "
-    "«.», «_» o «-», y empieza por letra o cifra."
+    "El nombre de servicio {given!r} no vale: se aceptan de 1 a 63 letras sin tilde, cifras, "
+    "«.», «_» o «-», y debe empezar por letra o cifra."
 )
 BAD_ID = (
     "El identificador de instancia {given!r} no vale: se aceptan de 1 a 128 letras, cifras, "
@@ -31,15 +31,15 @@ EUREKA_OTHER_APP = "La ruta dice {path!r} y el cuerpo dice {body!r}: deben nombr
 EUREKA_BAD_PORT = "El puerto {given!r} no vale: se acepta un entero entre 1 y 65535."
 
 UNKNOWN_INSTANCE = (
-    "El registro no conoce la instancia «{instance_id}» de «{service}»: nunca se registró o su lease caducó. "
-    "Regístrala de nuevo."
+    "El registro no conoce la instancia «{instance_id}» de «{service}»: nunca se registró "
+    "o su arriendo caducó. Regístrala de nuevo."
 )
-NO_INSTANCES = "No hay ninguna instancia disponible de «{service}» ({known} registradas)."
-NO_INSTANCE_ANSWERED = "Ninguna de las instancias disponibles de «{service}» respondió ({tried} intentadas)."
-REGISTRY_UNAVAILABLE = "El registro {url} no responde: {reason}."
+NO_INSTANCES = "No hay ninguna instancia disponible de «{service}» (registradas: {known})."
+NO_INSTANCE_ANSWERED = "Ninguna de las instancias disponibles de «{service}» respondió (probadas: {tried})."
+REGISTRY_UNAVAILABLE = "El registro {url} no está disponible: {reason}."
 REGISTRY_STATUS = "contestó {status}"
 OTHER_LOOP = (
-    "Este cliente se abrió en otro bucle de asyncio: ábrelo y úsalo en el mismo, "
+    "Este cliente se abrió en otro bucle de eventos: ábrelo y úsalo en el mismo, "
     "con «async with AsyncDiscoveryClient(…) as client»."
 )
 ALREADY_STARTED = "{name} ya está en marcha: llama antes a stop()."
@@ -48,6 +48,6 @@ LOG_STALE = "el registro %s no responde (%s): sigo con la última lista buena de
 LOG_NEXT = "«%s» no responde en %s (%s): pruebo con la siguiente"
 LOG_UNREACHABLE = "el registro %s no responde (%s): «%s» lo intentará de nuevo"
 LOG_FORGOTTEN = "el registro %s ha olvidado a «%s»: se registra de nuevo"
-LOG_UNHEALTHY = "«%s» no está sana: no renueva su lease"
-LOG_PRESERVING = "autoconservación: faltan %d de %d latidos, no se expulsa a nadie"
+LOG_UNHEALTHY = "«%s» no está sana: no renueva su arriendo"
+LOG_PRESERVING = "autoconservación: faltan los latidos de %d de %d instancias, no se expulsa a nadie"
 LOG_STEP_FAILED = "%s: un paso falló y se sigue adelante"
