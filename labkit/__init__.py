@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from labkit.errors import PortInUse as PortInUse
     from labkit.journal import Journal as Journal
     from labkit.lens import plots as plots
+    from labkit.lens.observe import observe as observe
     from labkit.roster import serve as serve
     from labkit.roster import services as services
     from labkit.roster import stop_all as stop_all
@@ -42,6 +43,7 @@ _HOMES = {
     "aeventually": "labkit.waiting",
     "check": "labkit.course.check",
     "eventually": "labkit.waiting",
+    "observe": "labkit.lens.observe",
     "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",

@@ -20,7 +20,7 @@ class Watcher(Protocol):
     """Is told of each request as it arrives, by the thread or task that is going to answer it."""
 
     def __call__(
-        self, service: str, request: Request, traceparent: str | None, tracestate: str | None
+        self, service: str, request: Request, traceparent: str | None, tracestate: str | None, /
     ) -> None:
         """`request` is the journal's entry; then two headers, None where they are missing."""
 

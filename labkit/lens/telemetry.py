@@ -1,0 +1,632 @@
+"""Spans for every call that is made inside an observed block, in threads and in loops, and their headers.
+
+OpenTelemetry's SDK makes the spans, its W3C propagator the `traceparent`, and the attributes are those of
+its HTTP conventions: what the tracing lesson explains. Its ready-made instrumentations are not used here,
+for four reasons found in their source (0.66): each is a singleton, so that a learner's own `instrument()`
+would be refused; they reach only applications and ClientSessions made afterwards, and here the services run
+already; they share the "current span" with the learner's code, whose spans would become children of ours,
+and of kind INTERNAL instead of SERVER; and they send the learner's baggage. Here is a provider of our own, a
+context variable of our own, and hooks as far inside as there are: what the learner traces is the same with
+and without us.
+
+A call belongs to the block whose context it comes from. Contexts travel by themselves with tasks and
+`asyncio.to_thread`; here also with `Thread.start`, `ThreadPoolExecutor.submit` and
+`loop.call_soon_threadsafe`; and from service to service by headers only, as between processes:
+`traceparent`, and in `tracestate` an entry of our own, which says where a call comes from even if the
+request carries a `traceparent` of the learner's, which is left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, WeakSet
+
+import aiohttp
+import requests
+import urllib3
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from requests.adapters import HTTPAdapter
+
+from labkit import capture, service
+from labkit.journal import Request
+from labkit.lens import messages
+from labkit.lens.patching import Patch
+from labkit.roster import ROSTER
+from labkit.servers import base
+
+LIMIT = 10_000  # ends of calls that one block remembers
+
+TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
+_ENTRY = "labkit="  # ours in a tracestate: labkit=<trace id>-<span id>
+_W3C = TraceContextTextMapPropagator()
+
+
+class _Ids(IdGenerator):
+    """Random, but not from `random` itself: a seeded notebook draws the same numbers, observed or not."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()
+
+    def generate_span_id(self) -> int:
+        return self._random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return self._random.getrandbits(128) or 1
+
+
+_tracer = TracerProvider(
+    sampler=sampling.ALWAYS_ON,
+    resource=Resource({"service.name": "labkit"}),
+    shutdown_on_exit=False,
+    id_generator=_Ids(),
+).get_tracer("labkit")
+
+
+Kind = Literal["block", "client", "server"]
+_SPAN_KINDS = {"client": trace.SpanKind.CLIENT, "server": trace.SpanKind.SERVER}
+
+
+@dataclass(eq=False, slots=True)
+class Leg:
+    """One end of a call, and its span: as its caller sees it, or as the service that answers it.
+
+    Blocks are legs too, of which the calls made in them are children. `order` is the place among the
+    children of `parent`. Times are of `time.perf_counter`.
+    """
+
+    kind: Kind
+    span: trace.Span
+    parent: Leg | None
+    order: tuple[int, ...]
+    caller: str
+    callee: str
+    method: str
+    path: str
+    started: float
+    ended: float | None = None
+    status: int | None = None
+    error: str | None = None
+    request: Request | None = None  # of a service: its journal's entry, which knows status and duration
+
+    def result(self) -> tuple[int | None, str | None, float | None]:
+        """Status, error, and when it ended; the last is None while it runs."""
+        request = self.request
+        if request is None:
+            return self.status, self.error, self.ended
+        if request.duration is None:
+            return request.status, None, None
+        error = messages.CUT if request.status is None else None
+        return request.status, error, self.started + request.duration
+
+    def end(self) -> None:
+        """The answer is there. What has ended stays as it is."""
+        if self.ended is None:
+            self.ended = time.perf_counter()
+
+    def fail(self, error: BaseException) -> None:
+        """It ended with an exception in its caller's hands."""
+        if self.ended is None:
+            what = what_failed(error)
+            # After an answer, what is no failure of the network is the caller's own opinion of the answer.
+            if self.status is None or what != type(error).__name__:
+                self.error = what
+                self.span.record_exception(error)
+            self.end()
+
+
+@dataclass(eq=False)
+class Trace:
+    """All that one outermost block sees, the blocks inside it included."""
+
+    trace_id: int
+    open: bool = True
+    dropped: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    legs: dict[int, Leg] = field(default_factory=dict)  # by span id
+    clock: tuple[int, float] = field(default_factory=lambda: (time.time_ns(), time.perf_counter()))
+
+    def wall(self, moment: float) -> int:
+        """A moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
+        return self.clock[0] + int((moment - self.clock[1]) * 1e9)
+
+    def add(
+        self,
+        kind: Kind,
+        parent: Leg,
+        order: tuple[int, ...],
+        caller: str,
+        callee: str,
+        method: str,
+        path: str,
+        request: Request | None = None,
+    ) -> Leg | None:
+        """A new leg; None when there are too many, which are only counted."""
+        if len(self.legs) >= LIMIT:
+            with self.lock:
+                self.dropped += 1
+            return None
+        started = time.perf_counter()
+        route, _, query = path.partition("?")
+        attributes = {"http.request.method": method, "url.path": route, "peer.service": callee}
+        if query:
+            attributes["url.query"] = query
+        span = _tracer.start_span(
+            method,
+            _below(parent.span),
+            _SPAN_KINDS[kind],
+            attributes=attributes,
+            start_time=self.wall(started),
+        )
+        leg = Leg(kind, span, parent, order, caller, callee, method, path, started, request=request)
+        self.legs[span.get_span_context().span_id] = leg
+        return leg
+
+
+class Position:
+    """Where the running code stands: in which trace, below which leg, in whose name.
+
+    Calls are ordered as the code asks for them. Each thread, task or pool's job that is begun here takes
+    a number like a call does, and numbers its own calls below it: (3,) comes before (4, 0) and (4, 1), which
+    come before (5,), whichever of them is quicker.
+    """
+
+    __slots__ = ("_next", "caller", "leg", "prefix", "trace")
+
+    def __init__(self, trace: Trace, leg: Leg, caller: str, prefix: tuple[int, ...] = ()) -> None:
+        self.trace, self.leg, self.caller, self.prefix = trace, leg, caller, prefix
+        self._next = count()
+
+    def next(self) -> tuple[int, ...]:
+        """The order of what begins now."""
+        return (*self.prefix, next(self._next))
+
+    def fork(self) -> Position:
+        """The position of a thread, task or job that begins now."""
+        return Position(self.trace, self.leg, self.caller, self.next())
+
+
+_here: ContextVar[Position | None] = ContextVar("labkit_position", default=None)
+
+
+def here() -> Position | None:
+    """Where the running code stands; None where nobody observes it."""
+    position = _here.get()
+    return position if position is not None and position.trace.open else None
+
+
+# Blocks
+
+_lock = threading.Lock()
+_open: dict[int, Trace] = {}
+
+
+@contextmanager
+def block() -> Iterator[tuple[Trace, Leg, str]]:
+    """Observe what the context does inside: the trace, the block's leg in it, and who acts in the block."""
+    outer = here()
+    caller = messages.CLIENT if outer is None else outer.caller
+    span = _tracer.start_span("labkit.observe", Context() if outer is None else _below(outer.leg.span))
+    identity = span.get_span_context()
+    trace_ = Trace(identity.trace_id) if outer is None else outer.trace
+    parent, order = (None, ()) if outer is None else (outer.leg, outer.next())
+    leg = Leg("block", span, parent, order, caller, caller, "", "", time.perf_counter())
+    trace_.legs[identity.span_id] = leg
+    if outer is None:
+        with _lock:
+            _open[trace_.trace_id] = trace_
+            if len(_open) == 1:
+                _install()
+    before = _here.get()
+    _here.set(Position(trace_, leg, caller))
+    try:
+        yield trace_, leg, caller
+    finally:
+        leg.end()
+        _here.set(before)
+        if outer is None:
+            trace_.open = False
+            with _lock:
+                del _open[trace_.trace_id]
+                if not _open:
+                    _remove()
+
+
+def ended_spans(trace_: Trace, legs: Iterable[Leg]) -> list[ReadableSpan]:
+    """The spans of legs, ended. Those that still run end here, and say so."""
+    spans: list[ReadableSpan] = []
+    for leg in legs:
+        span = leg.span
+        if span.is_recording():
+            status, error, ended = leg.result()
+            if status is not None:
+                span.set_attribute("http.response.status_code", status)
+            if error is not None:
+                span.set_attribute("error.type", error)
+            if error is not None or (status is not None and status >= 500):
+                span.set_status(trace.StatusCode.ERROR)
+            if ended is None:
+                span.set_attribute("labkit.running", True)
+            span.end(trace_.wall(time.perf_counter() if ended is None else ended))
+        if isinstance(span, ReadableSpan):
+            spans.append(span)
+    return spans
+
+
+def _below(span: trace.Span) -> Context:
+    return trace.set_span_in_context(span, Context())  # not the learner's context: see the module's docstring
+
+
+# Headers
+
+
+def _write_headers(leg: Leg, headers: MutableMapping[str, str]) -> Callable[[], None]:
+    """Say in the headers where the call comes from; returns what puts them back as they were."""
+    before = {name: headers.get(name) for name in (TRACEPARENT, TRACESTATE)}
+    identity = leg.span.get_span_context()
+    theirs = before[TRACEPARENT]
+    # One of ours, in a request that was passed on with the headers it came with, is not the learner's.
+    if theirs is None or _identity(theirs).trace_id == identity.trace_id:
+        _W3C.inject(headers, _below(leg.span))
+    entry = f"{_ENTRY}{identity.trace_id:032x}-{identity.span_id:016x}"
+    others = [part for part in _members(before[TRACESTATE]) if not part.startswith(_ENTRY)]
+    headers[TRACESTATE] = ",".join([entry, *others])
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                headers.pop(name, None)
+            else:
+                headers[name] = value
+
+    return restore
+
+
+def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, Leg] | None:
+    """The trace and the leg that a request's headers name, if they name one that is observed now."""
+    for part in _members(tracestate):
+        if part.startswith(_ENTRY):
+            trace_id, _, span_id = part.removeprefix(_ENTRY).partition("-")
+            try:
+                return _find(int(trace_id, 16), int(span_id, 16))
+            except ValueError:  # not written by us
+                break
+    if traceparent is None:
+        return None
+    identity = _identity(traceparent)
+    return _find(identity.trace_id, identity.span_id)
+
+
+def _find(trace_id: int, span_id: int) -> tuple[Trace, Leg] | None:
+    trace_ = _open.get(trace_id)
+    leg = trace_.legs.get(span_id) if trace_ is not None else None
+    return (trace_, leg) if trace_ is not None and leg is not None else None
+
+
+def _identity(traceparent: str) -> trace.SpanContext:
+    return trace.get_current_span(_W3C.extract({TRACEPARENT: traceparent}, Context())).get_span_context()
+
+
+def _members(tracestate: str | None) -> list[str]:
+    return [part.strip() for part in tracestate.split(",")] if tracestate else []
+
+
+# Services
+
+
+def _arrive(name: str, request: Request, traceparent: str | None, tracestate: str | None) -> None:
+    """A request reached a service: from here on its handler acts below it. See servers.base.watcher."""
+    origin = _origin(traceparent, tracestate)
+    position = None
+    if origin is not None:
+        trace_, sender = origin
+        leg = trace_.add("server", sender, (), sender.callee, name, request.method, request.path, request)
+        if leg is not None:
+            position = Position(trace_, leg, name)
+    _here.set(position)
+
+
+def name_of(host: str, port: int) -> str:
+    """The service that listens there, or did; else the address."""
+    candidates = [*ROSTER.services(), *list(service._started)]
+    same = [each for each in candidates if each.port == port and _reaches(host, each.host)]
+    for each in sorted(same, key=lambda each: not each.running):
+        return each.name
+    return host if port in (80, 443) else f"{host}:{port}"
+
+
+def _reaches(host: str, listening: str) -> bool:
+    return host in ("127.0.0.1", "localhost", "::1", listening)
+
+
+# Clients
+
+
+def _begin(position: Position, method: str, url: str, path: str) -> Leg | None:
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    callee = name_of(address.hostname or "", port)
+    caller, order = position.caller, position.next()
+    return position.trace.add("client", position.leg, order, caller, callee, method, path)
+
+
+class _Sending:
+    """The last call of one `Session.send`, which is over when its answer has been read."""
+
+    leg: Leg | None = None
+
+    def put(self, leg: Leg) -> None:
+        self.end()
+        self.leg = leg
+
+    def end(self) -> None:
+        if self.leg is not None:
+            self.leg.end()
+
+
+_sending: ContextVar[_Sending | None] = ContextVar("labkit_sending", default=None)
+
+
+def _session_send(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """`requests.Session.send`: an answer to read, or a redirect, which comes back here for the next call."""
+    if here() is None:
+        return original(*args, **kwargs)
+    outer, sending = _sending.get(), _Sending()
+    if outer is not None:
+        outer.end()
+    token = _sending.set(sending)
+    try:
+        response = original(*args, **kwargs)
+    except BaseException as error:
+        if sending.leg is not None:
+            sending.leg.fail(error)
+        raise
+    finally:
+        _sending.reset(token)
+    sending.end()
+    return response
+
+
+def _adapter_send(
+    original: Any, adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+) -> Any:
+    """`HTTPAdapter.send`: one call, after everything else has had its say about the headers."""
+    position = here()
+    leg = position and _begin(position, request.method or "", request.url or "", request.path_url)
+    if not leg:
+        return original(adapter, request, *args, **kwargs)
+    restore = _write_headers(leg, request.headers)  # they are the learner's to look at, and to send again
+    try:
+        response = original(adapter, request, *args, **kwargs)
+    except BaseException as error:
+        leg.fail(error)
+        raise
+    finally:
+        restore()
+    leg.status = response.status_code
+    sending = _sending.get()
+    if sending is None:
+        leg.end()
+    else:
+        sending.put(leg)
+    return response
+
+
+_sessions: WeakSet[aiohttp.ClientSession] = WeakSet()  # that were given our TraceConfig
+_unread: WeakKeyDictionary[aiohttp.ClientResponse, Leg] = WeakKeyDictionary()
+
+
+def _client_request(original: Any, session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> Any:
+    """`ClientSession._request`: also sessions that were made before anybody observed are traced."""
+    if here() is not None and _trace_config not in session._trace_configs:
+        # Ours comes last, after all others have had their say. A new list: the old one may be the learner's.
+        session._trace_configs = [*session._trace_configs, _trace_config]
+        _sessions.add(session)
+    return original(session, *args, **kwargs)
+
+
+async def _on_start(_: Any, context: Any, params: aiohttp.TraceRequestStartParams) -> None:
+    context.leg = None
+    _begin_aiohttp(context, params.method, params.url, params.headers)
+
+
+async def _on_redirect(_: Any, context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+    if context.leg is None:
+        return
+    location = params.response.headers.get("Location") or params.response.headers.get("URI")
+    if location is None:  # aiohttp takes it for the answer
+        return
+    context.leg.status = params.response.status
+    context.leg.end()
+    is_get = params.response.status == 303 or (
+        params.response.status in (301, 302) and params.method == "POST"
+    )
+    method = "GET" if is_get and params.method != "HEAD" else params.method
+    target = params.response.url.join(type(params.url)(location))
+    _begin_aiohttp(context, method, target, params.headers)
+
+
+def _begin_aiohttp(context: Any, method: str, url: Any, headers: Any) -> None:
+    position = here()
+    context.leg = None
+    if position is not None and url.scheme in ("http", "https", "ws", "wss"):
+        context.leg = _begin(position, method, str(url), url.raw_path_qs)
+    if context.leg is not None:
+        _write_headers(context.leg, headers)  # aiohttp's own copy
+
+
+async def _on_end(_: Any, context: Any, params: aiohttp.TraceRequestEndParams) -> None:
+    if context.leg is not None:
+        context.leg.status = params.response.status
+        context.leg.end()
+        _unread[params.response] = context.leg
+
+
+async def _read(original: Any, response: aiohttp.ClientResponse, *args: Any, **kwargs: Any) -> Any:
+    """`ClientResponse.read`: an answer is over when its body is, as with requests."""
+    leg = _unread.pop(response, None)
+    if leg is None:
+        return await original(response, *args, **kwargs)
+    leg.ended = None
+    try:
+        body = await original(response, *args, **kwargs)
+    except BaseException as error:
+        leg.fail(error)
+        raise
+    leg.end()
+    return body
+
+
+async def _on_exception(_: Any, context: Any, params: aiohttp.TraceRequestExceptionParams) -> None:
+    if context.leg is not None:
+        if isinstance(params.exception, aiohttp.ClientResponseError):  # raise_for_status
+            context.leg.status = params.exception.status or None
+        context.leg.fail(params.exception)
+
+
+def _make_trace_config() -> aiohttp.TraceConfig:
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(_on_start)
+    config.on_request_redirect.append(_on_redirect)
+    config.on_request_end.append(_on_end)
+    config.on_request_exception.append(_on_exception)
+    config.freeze()
+    return config
+
+
+_trace_config = _make_trace_config()
+
+
+def what_failed(error: BaseException) -> str:
+    """Why there was no answer, in words; the exception's name for what we have none for."""
+    causes = [error]
+    for each in causes:  # and what it was made from; not __context__, which may be another call's failure
+        links = [each.__cause__, getattr(each, "reason", None), getattr(each, "os_error", None), *each.args]
+        causes += [link for link in links if isinstance(link, BaseException) and link not in causes]
+    for kinds, text in _FAILURES:
+        if any(isinstance(each, kinds) for each in causes):
+            return text
+    return type(error).__name__
+
+
+_FAILURES: list[tuple[tuple[type[BaseException], ...], str]] = [
+    ((ConnectionRefusedError,), messages.REFUSED),
+    ((urllib3.exceptions.NameResolutionError, aiohttp.ClientConnectorDNSError), messages.UNKNOWN_HOST),
+    ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), messages.LATE),
+    ((asyncio.CancelledError,), messages.CANCELLED),
+    (
+        (
+            ConnectionError,
+            requests.ConnectionError,
+            requests.exceptions.ChunkedEncodingError,
+            urllib3.exceptions.ProtocolError,
+            aiohttp.ClientConnectionError,
+            aiohttp.ClientPayloadError,
+        ),
+        messages.CUT,
+    ),
+]
+
+
+# Threads, pools and tasks
+
+
+def _start_thread(original: Any, thread: threading.Thread, *args: Any, **kwargs: Any) -> None:
+    position = here()
+    if position is None:
+        original(thread, *args, **kwargs)
+        return
+    run, forked = thread.run, position.fork()
+
+    def run_here() -> None:
+        thread.__dict__.pop("run", None)  # the instance's own: it and its thread would hold each other
+        _here.set(forked)
+        run()
+
+    thread.run = run_here  # type: ignore[method-assign]
+    try:
+        original(thread, *args, **kwargs)
+    except BaseException:
+        thread.__dict__.pop("run", None)
+        raise
+
+
+def _submit(
+    original: Any, pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    position = here()
+    if position is None:
+        return original(pool, function, *args, **kwargs)
+    # A thread that the pool starts now serves whoever comes later too: it belongs to nobody.
+    with _standing(None):
+        return original(pool, _call_at, position.fork(), function, *args, **kwargs)
+
+
+def _call_at(position: Position, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with _standing(position):
+        return function(*args, **kwargs)
+
+
+def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
+    """`loop.create_task` and `call_soon_threadsafe`: what copies the context gets a number of its own."""
+    position = here()
+    if position is None or kwargs.get("context") is not None:
+        return original(*args, **kwargs)
+    with _standing(position.fork()):
+        return original(*args, **kwargs)
+
+
+@contextmanager
+def _standing(position: Position | None) -> Iterator[None]:
+    token = _here.set(position)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+# What is in place while anybody observes, and only then
+
+_patches = [
+    Patch(HTTPAdapter, "send", _adapter_send),
+    Patch(requests.Session, "send", _session_send),
+    Patch(aiohttp.ClientSession, "_request", _client_request),
+    Patch(aiohttp.ClientResponse, "read", _read),
+    Patch(threading.Thread, "start", _start_thread),
+    Patch(ThreadPoolExecutor, "submit", _submit),
+    Patch(asyncio.BaseEventLoop, "create_task", _fork_into),
+    Patch(asyncio.BaseEventLoop, "call_soon_threadsafe", _fork_into),
+]
+
+
+def _install() -> None:
+    capture.begin()  # it patches Thread.start too: held, it neither comes nor goes while we are on top of it
+    for patch in _patches:
+        patch.install()
+    base.watcher = _arrive
+
+
+def _remove() -> None:
+    base.watcher = None
+    for patch in reversed(_patches):
+        patch.remove()
+    for session in list(_sessions):
+        session._trace_configs = [each for each in session._trace_configs if each is not _trace_config]
+    _sessions.clear()
+    _unread.clear()
+    capture.end()
