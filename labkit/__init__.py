@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from labkit.errors import PortInUse as PortInUse
     from labkit.journal import Journal as Journal
     from labkit.lens import plots as plots
+    from labkit.lens.load import load as load
+    from labkit.lens.result import compare as compare
     from labkit.lens.observe import observe as observe
     from labkit.roster import serve as serve
     from labkit.roster import services as services
@@ -42,8 +44,10 @@ _HOMES = {
     "Service": "labkit.service",
     "aeventually": "labkit.waiting",
     "check": "labkit.course.check",
+    "compare": "labkit.lens.result",
     "eventually": "labkit.waiting",
     "observe": "labkit.lens.observe",
+    "load": "labkit.lens.load",
     "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",

@@ -23,7 +23,7 @@ from labkit import messages
 
 T = TypeVar("T")
 
-_LONGEST_SOURCE = 70  # of a lambda, in the text of a TimeoutError
+_LONGEST_SOURCE = 60  # of a lambda, in the text of a TimeoutError
 
 
 def eventually(condition: Callable[[], T], timeout: float = 5.0, *, every: float = 0.02) -> T:
