@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from labkit.journal import Journal as Journal
     from labkit.lens import plots as plots
     from labkit.lens.load import load as load
-    from labkit.lens.result import compare as compare
     from labkit.lens.observe import observe as observe
+    from labkit.lens.result import compare as compare
     from labkit.roster import serve as serve
     from labkit.roster import services as services
     from labkit.roster import stop_all as stop_all
@@ -46,8 +46,8 @@ _HOMES = {
     "check": "labkit.course.check",
     "compare": "labkit.lens.result",
     "eventually": "labkit.waiting",
-    "observe": "labkit.lens.observe",
     "load": "labkit.lens.load",
+    "observe": "labkit.lens.observe",
     "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",
