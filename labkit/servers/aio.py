@@ -368,7 +368,7 @@ class _SlowWriter(StreamWriter):
     """Writes a body as an injected fault wants it."""
 
     def __init__(self, server: AioServer, met: Encounter, request: web.Request) -> None:
-        super().__init__(request.protocol, request.loop)
+        super().__init__(request.protocol, asyncio.get_running_loop())
         self._server = server
         self._request = request
         self._trickle = Trickle(met)
