@@ -7,6 +7,7 @@ makes running a cell twice harmless.
 from __future__ import annotations
 
 import atexit
+import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -135,6 +136,20 @@ def serve(
     BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
     the other kind, and what the application itself raises while it starts; then nothing is left running.
     """
+    try:
+        entry = _entry(app, name=name, port=port, host=host, replicas=replicas, grace=grace)
+        ROSTER.place(entry)
+    except BaseException:
+        if inspect.iscoroutine(app):
+            app.close()  # else Python warns, later and in another cell, that it was never awaited
+        raise
+    return entry
+
+
+def _entry(
+    app: Any, *, name: str | None, port: int, host: str, replicas: int | None, grace: float
+) -> Service | Group:
+    """What `serve` is to start. What can be refused is refused here, before anything is stopped."""
     recipe = recognise(app)
     seconds(grace)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
@@ -147,42 +162,33 @@ def serve(
     group = ROSTER.group_of(name)
     if group is not None:
         raise NameInUse(messages.NAME_IN_GROUP.format(name=name, group=group.name))
-    if not recipe.can_repeat:  # before anything is stopped: the same application in a cell that is run again
+    if not recipe.can_repeat:  # the same application in a cell that is run again
         raise NotRestartable(messages.NOT_RESTARTABLE.format(name=name))
     old = ROSTER.entry(name)
     expected = old.kind if old is not None and old.running else None
     if expected is not None and recipe.kind not in (None, expected):
         raise KindMismatch(mismatch(name, expected, recipe.kind))
     recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
-
-    entry: Service | Group
     if replicas is None:
-        entry = Service(recipe, name, host=host, port=port, grace=grace)
-    else:
-        if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
-            raise ValueError(messages.BAD_REPLICAS.format(replicas=replicas))
-        if not recipe.is_factory:
-            raise TypeError(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
-        if port and port + replicas - 1 > 65535:
-            raise BadPort(port + replicas - 1)
-        members = [
-            Service(
-                recognise(app),
-                f"{name}-{number}",
-                host=host,
-                port=port + number - 1 if port else 0,
-                grace=grace,
-            )
-            for number in range(1, replicas + 1)
-        ]
-        for member in members:
-            member._recipe.kind = recipe.kind
-            alone = ROSTER.entry(member.name)
-            if alone is not None and alone.running:
-                raise NameInUse(messages.NAME_ALONE.format(name=member.name))
-        entry = Group(name, members)
-    ROSTER.place(entry)
-    return entry
+        return Service(recipe, name, host=host, port=port, grace=grace)
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+        raise ValueError(messages.BAD_REPLICAS.format(replicas=replicas))
+    if not recipe.is_factory:
+        raise TypeError(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
+    if port and port + replicas - 1 > 65535:
+        raise BadPort(port + replicas - 1)
+    members = []
+    for number in range(replicas):
+        each = recognise(app)
+        each.kind = recipe.kind
+        member = Service(
+            each, f"{name}-{number + 1}", host=host, port=port + number if port else 0, grace=grace
+        )
+        alone = ROSTER.entry(member.name)
+        if alone is not None and alone.running:
+            raise NameInUse(messages.NAME_ALONE.format(name=member.name))
+        members.append(member)
+    return Group(name, members)
 
 
 def services() -> Roster:

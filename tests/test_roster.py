@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import signal
 import socket
@@ -543,3 +544,13 @@ print("end", flush=True)
         assert done.returncode == 0
         return
     pytest.fail("the process does not end")
+
+
+def test_a_coroutine_that_is_refused_is_closed_and_not_warned_about(recwarn):
+    async def make():
+        raise AssertionError("never runs")
+
+    with labkit.serve(flask.Flask("vecino"), name="vecino") as holder, pytest.raises(labkit.PortInUse):
+        labkit.serve(make(), name="pagos", port=holder.port)
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn if "never awaited" in str(warning.message)]

@@ -96,7 +96,7 @@ def test_a_coroutine_function_may_be_called_again_and_a_coroutine_may_not() -> N
     assert recipe.can_repeat
     coroutine = crear()
     recipe = recognise(coroutine)
-    assert (recipe.kind, recipe.is_factory, recipe.is_coroutine) == ("aiohttp", False, True)
+    assert (recipe.kind, recipe.is_factory, recipe.can_repeat) == ("aiohttp", False, True)
     assert recipe.make("x", Journal()) is coroutine
     assert not recipe.can_repeat
     coroutine.close()

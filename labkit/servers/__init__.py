@@ -31,7 +31,6 @@ class Recipe:
         self.given = given
         self.kind: Kind | None = _kind_of(given)
         self.is_factory = self.kind is None or inspect.iscoroutinefunction(given)
-        self.is_coroutine = inspect.iscoroutine(given)
         self.used = False
         if self.kind is None and not _is_factory(given):
             raise NotAnApp(_refusal(given))
