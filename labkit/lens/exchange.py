@@ -22,7 +22,7 @@ class NotHttp(Exception):
     """What came is no HTTP response."""
 
 
-class Cut(Exception):
+class Cut(ConnectionError):
     """The connection ended before the response did."""
 
 

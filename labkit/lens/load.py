@@ -31,7 +31,7 @@ from urllib.parse import quote, urlsplit
 
 from labkit.errors import LabkitError
 from labkit.lens import load_messages as messages
-from labkit.lens.exchange import Connection, Cut, NotHttp, Response, head, is_own_limit
+from labkit.lens.exchange import Connection, NotHttp, Response, head, is_own_limit
 from labkit.lens.result import Result, Sample
 from labkit.roster import ROSTER
 from labkit.service import Group, Service
@@ -46,7 +46,9 @@ _REQUESTS = 100  # where neither number nor duration is given
 _AT_ONCE = 10  # in a closed loop
 _LATE = 0.010  # seconds after which a send counts as late: a busy event loop is up to a few behind
 _LATE_SHARE = 0.01
-_BUSY_SHARE = 0.5  # of the interpreter's time: from here on the generator has more of it than all services
+# The interpreter was busy all the time, and the generator was a good part of that. Not told of short runs: a
+# closed loop on a quick service is always like that, and nobody takes a rate from a handful of requests.
+_SATURATED, _BUSY_SHARE, _TOO_SHORT = 0.85, 0.25, 0.5
 _PROGRESS_AFTER = 3.0  # seconds: longer than any cell of a lesson, whose output is compared
 _PROGRESS_EVERY = 0.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
@@ -90,8 +92,8 @@ def load(
     service that stops for a second would count one slow answer where a thousand callers would have
     waited: "coordinated omission" (Gil Tene, "How NOT to Measure Latency", and his wrk2).
 
-    `method`: GET, or POST where there is a body; `json` or `body` goes with each request whose method
-    takes one. `headers`: for each request. `timeout`: seconds for a request, connecting included.
+    `method`: of the addresses that name none: GET, or POST where there is a body. `json` or `body` goes
+    with each request whose method takes one. `headers`: for each request. `timeout`: seconds for a request, connecting included.
     `instance`: the field of a JSON answer, or else the header of an answer, that names who gave it.
     `progress`: a line while it runs; by default for runs of more than three seconds.
 
@@ -138,8 +140,6 @@ class _Request:
             self._add(name, value)
         if self.method is None:
             self.method = "GET" if self.body is None else "POST"
-        elif self.body is not None and self.method.upper() in _WITHOUT_BODY:
-            raise ValueError(messages.BODY_OF_GET.format(method=self.method))
 
     def _add(self, name: str, value: str) -> None:
         framing = str(name).lower() in ("content-length", "transfer-encoding")  # these are labkit's to say
@@ -161,13 +161,23 @@ class _Request:
 
 @dataclass
 class _Shot:
-    """One request to be sent."""
+    """A request to be sent, again and again."""
 
     host: str
     port: int
-    wire: bytes
-    head_only: bool
-    label: str
+    method: str
+    path: str
+    fields: dict[str, str]
+    body: bytes | None
+    name: str | None  # of the service
+
+    def __post_init__(self) -> None:
+        self.label = " ".join(filter(None, [self.method, self.name, self.path]))
+        self.authority = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.wire = self.wire_with(self.fields)
+
+    def wire_with(self, fields: dict[str, str]) -> bytes:
+        return head(self.method, self.path, self.authority, fields, self.body)
 
 
 class _Mix:
@@ -181,7 +191,10 @@ class _Mix:
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not number or not 0 < weight < math.inf:
                 raise ValueError(messages.BAD_WEIGHT.format(target=target, weight=weight))
-        self._shots: list[Iterator[_Shot]] = [cycle(list(_shots(target, request))) for target, _ in weights]
+        shots = [list(_shots(target, request)) for target, _ in weights]
+        if request.body is not None and not any(shot.body is not None for each in shots for shot in each):
+            raise ValueError(messages.BODY_OF_GET.format(method=shots[0][0].method))
+        self._shots = [cycle(each) for each in shots]
         self._cumulative = list(accumulate(weight for _, weight in weights))
         self._random = random.Random(seed)
 
@@ -209,8 +222,10 @@ def _shots(target: Any, request: _Request) -> Iterator[_Shot]:
     elif isinstance(target, Service):
         yield _shot(target.url, request.method, request, target.name)
     elif isinstance(target, str):
-        method, _, url = target.strip().rpartition(" ")
-        yield _shot(url.strip(), method.strip() or request.method, request, None)
+        before, space, after = target.strip().partition(" ")
+        with_method = space and "://" not in before
+        method, url = (before, after.strip()) if with_method else (request.method, target.strip())
+        yield _shot(url, method, request, None)
     else:
         raise TypeError(messages.NOT_A_TARGET.format(given=repr(target)))
 
@@ -220,14 +235,12 @@ def _shot(url: str, method: str, request: _Request, name: str | None) -> _Shot:
     method = method.upper()
     if not _TOKEN.fullmatch(method) or method == "CONNECT":
         raise ValueError(messages.BAD_METHOD.format(method=method))
-    bracketed = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     body = None if method in _WITHOUT_BODY else request.body
     fields = request.fields if body is not None else _without_type(request.fields, request)
     if name is None:
         service = ROSTER.by_port(port)
         name = service.name if service is not None else None
-    label = " ".join(filter(None, [method, name, path]))
-    return _Shot(host, port, head(method, path, bracketed, fields, body), method == "HEAD", label)
+    return _Shot(host, port, method, path, fields, body, name)
 
 
 def _without_type(fields: dict[str, str], request: _Request) -> dict[str, str]:
@@ -327,6 +340,7 @@ class _Run:
         self.sent = 0
         self.late = self.crowded = 0
         self._instance = _InstanceOf(instance)
+        self._observed = _Observed()
         self._idle: dict[tuple[str, int], list[Connection]] = {}
         self._open: set[Connection] = set()
         self._failure: BaseException | None = None
@@ -335,7 +349,7 @@ class _Run:
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self.began = self.ended = 0.0
-        self.busy = 0.0
+        self.busy = self.interpreter = 0.0  # seconds of the processor: the generator's, the whole process's
 
     # in the caller's thread
 
@@ -382,7 +396,11 @@ class _Run:
                 True,
                 text.format(late=self.late, total=self.sent, concurrency=plan.concurrency, rate=plan.rate),
             )
-        elif self.busy > _BUSY_SHARE * elapsed:
+        elif (
+            elapsed > _TOO_SHORT
+            and self.interpreter > _SATURATED * elapsed
+            and self.busy > _BUSY_SHARE * elapsed
+        ):
             yield True, messages.GENERATOR_BUSY.format(share=100 * self.busy / elapsed)
         if plan.count is not None and self.sent < plan.count:
             yield False, messages.LONGEST_RUN.format(seconds=plan.duration, sent=self.sent, wanted=plan.count)
@@ -405,7 +423,7 @@ class _Run:
             self._done.set()
 
     async def _everything(self) -> None:
-        used = time.thread_time()
+        used, used_by_all = time.thread_time(), time.process_time()
         self.began = time.perf_counter()
         try:
             # A group: whatever ends it, no request is left under way.
@@ -418,6 +436,7 @@ class _Run:
         finally:
             self.ended = time.perf_counter()
             self.busy = time.thread_time() - used
+            self.interpreter = time.process_time() - used_by_all
             for connection in list(self._open):
                 connection.close()
             for _ in range(2):  # the loop closes their sockets in its next rounds
@@ -461,24 +480,19 @@ class _Run:
         """One request, from beginning to end, whatever that is."""
         outcome, who = "", None
         connection: Connection | None = None
+        wire, call = self._observed.begin(shot)
         try:
             async with asyncio.timeout(self.plan.timeout):
                 connection = await self._connection(shot)
-                response = await connection.exchange(shot.wire, head_only=shot.head_only)
+                response = await connection.exchange(wire, head_only=shot.method == "HEAD")
+            call.answered(response.status)
             outcome, who = str(response.status), self._instance.in_response(response)
             if connection.reusable:
                 self._idle[shot.host, shot.port].append(connection)
                 connection = None
-        except TimeoutError:
-            outcome = messages.TIMED_OUT
-        except ConnectionRefusedError:
-            outcome = messages.REFUSED
-        except NotHttp:
-            outcome = messages.NOT_HTTP
-        except Cut:
-            outcome = messages.CUT
-        except OSError as error:
-            outcome = messages.OWN_LIMIT if is_own_limit(error) else messages.CUT
+        except (OSError, NotHttp) as error:
+            outcome = _outcome_of(error)
+            call.failed(error)
         finally:
             if connection is not None:
                 connection.close()
@@ -497,6 +511,71 @@ class _Run:
         connection = await Connection.open(shot.host, shot.port)
         self._open.add(connection)
         return connection
+
+
+def _outcome_of(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return messages.TIMED_OUT
+    if isinstance(error, ConnectionRefusedError):
+        return messages.REFUSED
+    if isinstance(error, NotHttp):
+        return messages.NOT_HTTP
+    own = isinstance(error, OSError) and is_own_limit(error)
+    return messages.OWN_LIMIT if own else messages.CUT
+
+
+class _Call:
+    """What is said of a request to who observes it; by default nobody does."""
+
+    def answered(self, status: int) -> None:
+        pass
+
+    def failed(self, error: Exception) -> None:
+        pass
+
+
+class _Observed:
+    """The calls of a load inside `labkit.observe()`: each is one of the block's.
+
+    What is observed is asked once, where `load` is called. Only a program that observes has loaded the
+    telemetry.
+    """
+
+    def __init__(self) -> None:
+        self._telemetry = sys.modules.get("labkit.lens.telemetry")
+        self._position = self._telemetry.here() if self._telemetry is not None else None
+
+    def begin(self, shot: _Shot) -> tuple[bytes, _Call]:
+        """The bytes to send, and whom to tell what came of it."""
+        if self._telemetry is None or self._position is None:
+            return shot.wire, _NOBODY
+        url = f"http://{shot.authority}{shot.path}"
+        leg = self._telemetry._begin(self._position, shot.method, url, shot.path)
+        if leg is None:  # more calls than the block remembers
+            return shot.wire, _NOBODY
+        fields = {_canonical(name): value for name, value in shot.fields.items()}
+        self._telemetry._write_headers(leg, fields)
+        return shot.wire_with(fields), _ObservedCall(leg)
+
+
+class _ObservedCall(_Call):
+    def __init__(self, leg: Any) -> None:
+        self._leg = leg
+
+    def answered(self, status: int) -> None:
+        self._leg.status = status
+        self._leg.end()
+
+    def failed(self, error: Exception) -> None:
+        self._leg.fail(error)
+
+
+_NOBODY = _Call()
+
+
+def _canonical(name: str) -> str:
+    """The headers that say where a call comes from, as the telemetry writes them."""
+    return name.lower() if name.lower() in ("traceparent", "tracestate") else name
 
 
 class _InstanceOf:

@@ -41,8 +41,8 @@ BAD_BODY = "body={given}: usa un texto o bytes."
 
 # labkit.load: what the result says of the measurement itself
 GENERATOR_BUSY = (
-    "El generador fue el límite: ocupó el {share:.0f} % del tiempo del intérprete, "
-    "y lo medido es tanto suyo como del servicio."
+    "El generador fue parte del límite: ocupó el {share:.0f} % del tiempo del intérprete, "
+    "que comparte con los servicios de este cuaderno."
 )
 LATE_SENDS = (
     "El generador fue el límite: {late} de {total} peticiones salieron tarde, "
