@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
 from labkit.lens import messages
 from labkit.lens.plots import PALETTE
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LIMIT = 40  # calls that a picture shows
-_LONGEST = 44  # letters of a path
+_LONGEST, _BRIEF = 44, 26  # letters of a path, along a bar and along an arrow
 _FAILED = "#D55E00"  # Okabe and Ito's vermilion
 _INK, _PALE = "#222222", "#999999"
 _SIZE = 11.0  # of letters, in points
 _ROW = 0.31  # inches
 _ALONG = 5.0  # inches: the bars of a waterfall
 _HALF = 0.055  # inches: half the width of a bar on a lifeline
+_BOLD, _MONO = FontProperties(family="DejaVu Sans", weight="bold"), FontProperties(family="DejaVu Sans Mono")
 
 
 def both(root: str, calls: Sequence[Call]) -> Figure:
@@ -60,7 +61,8 @@ def _stacked(*pictures: _Sequence | _Waterfall) -> Figure:
             (width - left - right) / width,
             (each.height - bottom - over) / height,
         )
-        each.draw(figure.add_axes(rectangle), width)
+        with matplotlib.rc_context({"font.family": "DejaVu Sans"}):  # in which all was measured
+            each.draw(figure.add_axes(rectangle), width)
     return figure
 
 
@@ -77,13 +79,13 @@ class _Sequence:
         last = self.names[-1]
         # A call to oneself has its label to the right of the lifeline.
         own = [_inches(_label(call)) + 0.6 for call in self.calls if call.caller == call.callee == last]
-        self.left = -_inches(root, bold=True) / 2 - 0.25
-        self.right = self.place[last] + max([_inches(last, bold=True) / 2, *own]) + 0.25
+        self.left = -_head_width(root) / 2 - 0.25
+        self.right = self.place[last] + max([_head_width(last) / 2, *own]) + 0.25
         self.events = self._events()
         self.width = max(self.right - self.left, _inches(messages.TIME_DOWNWARDS) + 0.4)
         still_running = any(call.duration is None for call in self.calls)
         self.bottom = len(self.events) + (0.6 if still_running else -0.4)
-        self.height = _ROW * (self.bottom + 3.0)
+        self.height = _ROW * (self.bottom + 3.6)
 
     def _places(self) -> dict[str, float]:
         """Where each lifeline stands, so far from those before it as names and labels need."""
@@ -92,7 +94,7 @@ class _Sequence:
             x = 0.0
             if index:
                 before = self.names[index - 1]
-                room = (_inches(before, bold=True) + _inches(name, bold=True)) / 2 + 0.35
+                room = (_head_width(before) + _head_width(name)) / 2 + 0.35
                 x = place[before] + max(room, 1.1)
             for call in self.calls:
                 ends = {call.caller, call.callee}
@@ -119,12 +121,12 @@ class _Sequence:
 
     def draw(self, axes: Axes, width: float) -> None:
         bottom = self.bottom
-        axes.set(xlim=(self.left, self.left + width), ylim=(bottom + 1.0, -2.0))
+        axes.set(xlim=(self.left, self.left + width), ylim=(bottom + 1.0, -2.6))
         axes.set_axis_off()
         for name, x in self.place.items():
-            axes.plot([x, x], [-1.0, bottom], color=_PALE, lw=0.9, zorder=0)
+            axes.plot([x, x], [-1.4, bottom], color=_PALE, lw=0.9, zorder=0)
             box = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": _INK, "lw": 0.9}
-            axes.text(x, -1.4, name, ha="center", va="center", size=_SIZE, weight="bold", bbox=box)
+            axes.text(x, -1.6, _head(name), ha="center", va="center", size=_SIZE, weight="bold", bbox=box)
         deep = self._depths()
         begins = {call.index: y for y, (call, is_end) in enumerate(self.events) if not is_end}
         ends = {call.index: y for y, (call, is_end) in enumerate(self.events) if is_end}
@@ -251,18 +253,31 @@ class _Waterfall:
 
 
 def _label(call: Call) -> str:
-    return f"{call.method} {_short(call.path)}"
+    return f"{call.method} {_short(call.path, _BRIEF)}"
 
 
 def _named(call: Call) -> str:
-    return f"{call.method} {call.callee} {_short(call.path)}"
+    return f"{call.method} {call.callee} {_short(call.path, _LONGEST)}"
 
 
-def _short(path: str) -> str:
+def _head(name: str) -> str:
+    """A service's name, on two lines where it is long and has a hyphen: columns stay narrow."""
+    hyphens = [index for index, letter in enumerate(name) if letter == "-"]
+    if len(name) <= 14 or not hyphens:
+        return name
+    middle = min(hyphens, key=lambda index: abs(index - len(name) / 2))
+    return f"{name[: middle + 1]}\n{name[middle + 1 :]}"
+
+
+def _head_width(name: str) -> float:
+    return max(_inches(line, bold=True) for line in _head(name).split("\n"))
+
+
+def _short(path: str, longest: int) -> str:
     """Cut in the middle: both ends of a path say something."""
-    if len(path) <= _LONGEST:
+    if len(path) <= longest:
         return path
-    half = (_LONGEST - 1) // 2
+    half = (longest - 1) // 2
     return f"{path[:half]}…{path[-half:]}"
 
 
@@ -277,9 +292,8 @@ def _ending(call: Call) -> str:
 
 
 def _inches(text: str, *, bold: bool = False) -> float:
-    """How wide a text is drawn, at least: labels of the sequence are proportional, a little narrower."""
-    if not text.strip():
-        return 0.0
-    font = FontProperties(weight="bold") if bold else FontProperties(family="DejaVu Sans Mono")
-    # A blank at the beginning, and what stands before the first letter of a tree's branch, have no extent.
-    return float(TextPath((0, 0), f"|{text}|", size=_SIZE, prop=font).get_extents().width) / 72
+    """How wide a text is drawn, at most: where it is drawn with proportional letters it is narrower."""
+    font = get_font(findfont(_BOLD if bold else _MONO))  # both are matplotlib's own, and cached there
+    font.set_size(_SIZE, 72)
+    font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / 72

@@ -85,6 +85,7 @@ class Journey:
         assert trace is not None
         assert leg is not None
         legs = legs_below(leg, list(trace.legs.values()))
+        telemetry.settle(legs)
         self._calls = calls_of(leg, legs)
         self._spans = telemetry.ended_spans(trace, legs)
         self._dropped += trace.dropped

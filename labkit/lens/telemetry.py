@@ -51,6 +51,7 @@ from labkit.roster import ROSTER
 from labkit.servers import base
 
 LIMIT = 10_000  # ends of calls that one block remembers
+_SETTLING = 0.1  # seconds
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 _ENTRY = "labkit="  # ours in a tracestate: labkit=<trace id>-<span id>
@@ -245,6 +246,21 @@ def block() -> Iterator[tuple[Trace, Leg, str]]:
                 del _open[trace_.trace_id]
                 if not _open:
                     _remove()
+
+
+def settle(legs: Iterable[Leg]) -> None:
+    """Let services note the end of what their callers have received.
+
+    A caller has the last byte a moment before the service has noted that it sent it. One that took only the
+    beginning of an answer may leave the service at it for long, so the wait is bounded.
+    """
+    deadline = time.perf_counter() + _SETTLING
+    for leg in legs:
+        request, sender = leg.request, leg.parent
+        if request is None or sender is None or sender.ended is None:
+            continue
+        while request.status is not None and request.duration is None and time.perf_counter() < deadline:
+            time.sleep(0.0002)
 
 
 def ended_spans(trace_: Trace, legs: Iterable[Leg]) -> list[ReadableSpan]:
