@@ -88,7 +88,7 @@ _KINDS: dict[type, str] = {
     tuple: "una tupla",
     dict: "un diccionario",
     set: "un conjunto",
-    bool: "True o False",
+    bool: "un valor True o False",
     int: "un número",
     float: "un número",
     type(None): "None",

@@ -230,7 +230,7 @@ def all_well(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> Non
     case.expect(
         asked <= {"/health"}, f"a las instancias les llegó {', '.join(sorted(asked))}: se pregunta en /health"
     )
-    case.expect(asked, "a las tres instancias no les llegó ninguna petición: ¿qué dirección llamas?")
+    case.expect(asked, "a las tres instancias no les llegó ninguna petición: ¿a qué dirección llamas?")
     case.expect(
         sorted(found) == sorted(urls),
         f"las tres contestan 200, una de ellas tras {_UNHURRIED:g} s, y sanas devolvió {len(found)}: ¿cuál falta o sobra?",
@@ -535,7 +535,8 @@ def registered(case: Case, leases_class: Any) -> None:
         leases.registrar(url)
     alive = _alive(case, leases)
     case.expect(
-        sorted(alive, key=str) == sorted(names), f"se registraron b, a y c, y vivas() devolvió {alive}"
+        sorted(alive, key=str) == sorted(names),
+        f"se registraron b, a y c, y vivas() devolvió {alive}: se piden esas tres direcciones",
     )
     case.expect(alive == names, f"se registraron b, a y c, y vivas() devolvió {alive}: se pide ese orden")
     case.expect(
@@ -713,7 +714,7 @@ def all_running(case: Case, client_class: Any) -> None:
         turns.append(answer.json().get("instancia"))
     asked = len(registry.journal.requests) - before
     case.expect(
-        asked >= 12, f"en 12 llamadas consultaste {asked} al registro: ¿cómo te enteras de los cambios?"
+        asked >= 12, f"consultaste al registro en {asked} de 12 llamadas: ¿cómo te enteras de los cambios?"
     )
     case.expect(asked == 12, f"en 12 llamadas preguntaste {asked} veces al registro: una por llamada basta")
     counts = sorted(Counter(turns).values())
@@ -786,7 +787,7 @@ def instance_dies(case: Case, client_class: Any) -> None:
         _expect_answer(case, client, "con dos muertas de tres")
 
 
-@CLIENT.case("si una instancia contesta 500", raised="un 500 es una respuesta: devuélvela")
+@CLIENT.case("si una instancia contesta 500", raised="un 500 también es una respuesta: ¿qué haces con ella?")
 def instance_errs(case: Case, client_class: Any) -> None:
     instances = [case.enter(running(_failing_instance)) for _ in range(2)]
     registry = case.enter(_served_registry([each.url for each in instances]))
