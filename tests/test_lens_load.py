@@ -301,12 +301,12 @@ def test_head_has_no_body_to_wait_for() -> None:
 
 def test_a_mix_is_drawn_by_weight_and_the_same_on_each_run(service: Any) -> None:
     mix = {service.url + "/": 3, "POST " + service.url + "/eco": 1, "GET " + service.url + "/estado/404": 1}
-    first = load(mix, method="GET", requests=200, body="x", seed=7)
-    assert first.targets == load(mix, method="GET", requests=200, body="x", seed=7, concurrency=3).targets
-    assert first.targets != load(mix, method="GET", requests=200, body="x", seed=8).targets
+    first = load(mix, method="GET", requests=100, body="x", seed=7)
+    assert first.targets == load(mix, method="GET", requests=100, body="x", seed=7, concurrency=3).targets
+    assert first.targets != load(mix, method="GET", requests=100, body="x", seed=8).targets
     totals = {target: sum(counts.values()) for target, counts in first.targets.items()}
     assert set(totals) == {"GET catalogo /", "POST catalogo /eco", "GET catalogo /estado/404"}
-    assert 90 < totals["GET catalogo /"] < 150
+    assert 40 < totals["GET catalogo /"] < 80
     assert first.targets["POST catalogo /eco"] == {"204": totals["POST catalogo /eco"]}
 
 

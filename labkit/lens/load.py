@@ -93,7 +93,8 @@ def load(
     waited: "coordinated omission" (Gil Tene, "How NOT to Measure Latency", and his wrk2).
 
     `method`: of the addresses that name none: GET, or POST where there is a body. `json` or `body` goes
-    with each request whose method takes one. `headers`: for each request. `timeout`: seconds for a request, connecting included.
+    with each request whose method takes one. `headers`: for each request.
+    `timeout`: seconds for a request, connecting included.
     `instance`: the field of a JSON answer, or else the header of an answer, that names who gave it.
     `progress`: a line while it runs; by default for runs of more than three seconds.
 

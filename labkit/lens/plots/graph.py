@@ -21,7 +21,6 @@ Edge = tuple[str, str]
 _SWEEPS = 8
 _WRAPS = (18, 14, 11, 9)  # letters of a line of a name: the fewer, the more room for arrows
 _GAP = 0.95  # inches between two layers, for an arrow and its label
-_WIDEST = 16.0  # inches, for more layers than a figure as wide as the others has room for
 _LETTER = 0.1  # inches, of a letter of 12 points
 
 
@@ -217,7 +216,8 @@ class _Sheet:
             boxes = 2 * sum(self._halves)
             if boxes + _GAP * (self.layers - 1) <= WIDTH - 0.3:
                 break
-        self.width = min(_WIDEST, max(WIDTH, boxes + _GAP * (self.layers - 1) + 0.3))
+        # More layers than there is room for make the figure wider, which a notebook shows smaller.
+        self.width = max(WIDTH, boxes + _GAP * (self.layers - 1) + 0.3)
         gap = (self.width - 0.3 - boxes) / max(1, self.layers - 1)
         gap = min(gap, 2.6)
         edge = (self.width - boxes - gap * (self.layers - 1)) / 2
