@@ -18,17 +18,19 @@ CONNECTIONS = 16
 WRK = shutil.which("wrk")
 
 
-def requests_per_second(url: str, seconds: int) -> tuple[float, int]:
-    """Load a URL; return the rate and the number of answers.
+def requests_per_second(url: str, seconds: int, *headers: str) -> tuple[float, int]:
+    """Load a URL, with headers (`name: value`) if any; return the rate and the number of answers.
 
     Raises RuntimeError when an answer is anything but a 2xx: half-broken servers are quick.
     """
     if WRK is None:
-        command = [sys.executable, __file__, url, str(seconds)]
+        command = [sys.executable, __file__, url, str(seconds), *headers]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         rate, answers, bad = report.split()
     else:
         command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
+        for header in headers:
+            command += ["-H", header]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         rate = _find(r"Requests/sec:\s+([\d.]+)", report)
         answers = _find(r"(\d+) requests in", report)
@@ -43,9 +45,10 @@ def _find(pattern: str, text: str) -> str:
     return found[1] if found else "0"
 
 
-async def _load(url: str, seconds: float) -> tuple[float, int, int]:
+async def _load(url: str, seconds: float, *headers: str) -> tuple[float, int, int]:
     address = urlsplit(url)
-    request = f"GET / HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode()
+    lines = ["GET / HTTP/1.1", f"Host: {address.netloc}", *headers, "", ""]
+    request = "\r\n".join(lines).encode()
     answers = bad = 0
     began = time.perf_counter()
 
@@ -69,4 +72,4 @@ async def _load(url: str, seconds: float) -> tuple[float, int, int]:
 
 
 if __name__ == "__main__":
-    print(*asyncio.run(_load(sys.argv[1], float(sys.argv[2]))))
+    print(*asyncio.run(_load(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])))

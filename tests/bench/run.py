@@ -27,7 +27,9 @@ from pathlib import Path
 from statistics import median
 
 import contestants
+import lens
 import load
+import load_generator
 import psutil
 import requests
 from contestants import ANSWER, Contestant
@@ -342,7 +344,66 @@ def bench_idle() -> None:
         print_row(name, f"{spent:.0f}", str(threads[name]), f"{memory[name]:.0f}")
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle"]
+# The lens
+
+
+def bench_lens(effort: Effort) -> None:
+    cpu: Values = {}
+    with lens.all_of_them(effort.load_seconds, 150 * effort.load_seconds, cpu) as measures:
+        served, asked = (take_turns(effort.loads, measures[key]) for key in ("served", "asked"))
+
+    def rows(*, aims: bool) -> list[tuple[str, str, Aim | None]]:
+        found: list[tuple[str, str, Aim | None]] = []
+        for name in lens.NAMES.values():
+            never = f"{name}, {lens.NEVER}"
+            observing = Aim(0.6, at_least=True) if name == "Flask" else None
+            for state, aim in ((lens.BEFORE, Aim(0.97, at_least=True)), (lens.OBSERVING, observing)):
+                found.append((f"{name}, {state}", never, aim if aims else None))
+        return found
+
+    print_table(
+        f"The lens: requests per second, each of them observed; {load.CONNECTIONS} connections "
+        "(ratio: rate of the one / rate of the other)",
+        "1/s",
+        served,
+        rows(aims=True),
+    )
+    print_table(
+        "The same load, processor time of the server for a request (ratio: other / one; less shaken by what "
+        "else the machine does)",
+        "µs",
+        cpu,
+        rows(aims=True),
+        over=True,
+    )
+    print_table(
+        "The lens: calls per second, asked with requests and served in one process "
+        "(ratio: rate of the one / rate of the other)",
+        "1/s",
+        asked,
+        rows(aims=False),
+    )
+
+
+def bench_load_generator(effort: Effort) -> None:
+    with load_generator.all_of_them(effort.load_seconds) as measures:
+        rates = take_turns(effort.loads, measures)
+    from_outside = load_generator.FROM_OUTSIDE
+    rows = [load_generator.LABKIT, load_generator.AIOHTTP, load_generator.ELSEWHERE]
+    print_table(
+        f"Load generators on one aiohttp service, {load.CONNECTIONS} connections; the first two run in its "
+        "process, as in a notebook (ratio: rate of the one / rate of the other)",
+        "1/s",
+        rates,
+        [(one, from_outside, None) for one in rows] + [(load_generator.LABKIT, load_generator.AIOHTTP, None)],
+    )
+    aim, values = Aim(load_generator.AIM, at_least=True), sorted(rates[load_generator.LABKIT])
+    low, high = values[len(values) // 4], values[-1 - len(values) // 4]
+    print(f"\n{load_generator.LABKIT}: {brief(median(values))} requests/s; aim {aim}:", end=" ")
+    print(aim.judge(median(values), low, high), flush=True)
+
+
+SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load"]
 
 
 def main() -> None:
@@ -374,6 +435,10 @@ def main() -> None:
         bench_import(effort)
     if "idle" in chosen:
         bench_idle()
+    if "lens" in chosen:
+        bench_lens(effort)
+    if "load" in chosen:
+        bench_load_generator(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)
 
 
