@@ -32,14 +32,23 @@ def is_own_limit(error: OSError) -> bool:
 
 
 class Response:
-    """A response that has come in whole: status, headers (names in lower case) and the body's beginning."""
+    """A response that has come in whole: its status, its head as it came, and the body's beginning."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_head", "_lower", "body", "status")
 
-    def __init__(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def __init__(self, status: int, head: bytes) -> None:
         self.status = status
-        self.headers = headers
         self.body = b""
+        self._head, self._lower = head, head.lower()
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header, its name in lower case. Looked for when asked: most are never."""
+        start = self._lower.find(b"\r\n" + name + b":")
+        if start < 0:
+            return None
+        start += len(name) + 3
+        end = self._head.find(b"\r\n", start)
+        return self._head[start : end if end >= 0 else None].strip()
 
 
 class Connection(asyncio.Protocol):
@@ -70,21 +79,25 @@ class Connection(asyncio.Protocol):
         """Whether another exchange may follow."""
         return self._reusable and not self._gone
 
-    async def exchange(self, request: bytes, *, head_only: bool = False) -> Response:
+    async def exchange(self, request: bytes, timeout: float, *, head_only: bool = False) -> Response:
         """Send a whole request, return the response. `head_only`: it is the answer to a HEAD.
 
-        Raises Cut or OSError where the connection ends, NotHttp for nonsense. Where the caller gives up
-        waiting, the connection must be closed: its answer may still come.
+        Raises TimeoutError after so many seconds, Cut or OSError where the connection ends, NotHttp for
+        nonsense; in each case the connection is to be closed: the answer may still come.
         """
         if self._gone or self._transport is None:
             raise Cut
         self._reset()
         self._no_body = head_only
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        # A quarter of what asyncio.timeout costs.
+        alarm = loop.call_later(timeout, self._fail, TimeoutError())
         self._transport.write(request)
         try:
             return await self._waiter
         finally:
+            alarm.cancel()
             self._waiter = None
 
     def close(self) -> None:
@@ -140,29 +153,24 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) > _LONGEST_HEAD or not b"HTTP/".startswith(self._buffer[:5]):
                 raise NotHttp
             return False
-        lines = bytes(self._buffer[:end]).split(b"\r\n")
+        head = bytes(self._buffer[:end])
         del self._buffer[: end + 4]
-        status_line = lines[0].split(None, 2)
-        if len(status_line) < 2 or not status_line[0].startswith(b"HTTP/1.") or not status_line[1].isdigit():
+        if not head.startswith(b"HTTP/1.") or head[8:9] != b" " or not head[9:12].isdigit():
             raise NotHttp
-        status = int(status_line[1])
+        status = int(head[9:12])
         if 100 <= status < 200 and status != 101:
             return True  # an interim response: the real one follows
-        headers: dict[bytes, bytes] = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(b":")
-            headers[name.lower()] = value.strip()
-        self._response = Response(status, headers)
-        connection = headers.get(b"connection", b"").lower()
-        self._reusable = status_line[0] != b"HTTP/1.0" and b"close" not in connection
-        return self._frame_body(status, headers)
+        self._response = response = Response(status, head)
+        kept = head[7:8] != b"0" and b"close" not in (response.header(b"connection") or b"").lower()
+        self._reusable = kept
+        return self._frame_body(response)
 
-    def _frame_body(self, status: int, headers: dict[bytes, bytes]) -> bool:
-        if self._no_body or status in (204, 304):
+    def _frame_body(self, response: Response) -> bool:
+        if self._no_body or response.status in (204, 304):
             return self._finish()
-        if b"chunked" in headers.get(b"transfer-encoding", b"").lower():
+        if b"chunked" in (response.header(b"transfer-encoding") or b"").lower():
             self._take = self._take_chunk_size
-        elif (length := headers.get(b"content-length")) is not None:
+        elif (length := response.header(b"content-length")) is not None:
             if not length.isdigit():
                 raise NotHttp
             self._left = int(length)
