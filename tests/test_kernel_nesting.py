@@ -451,3 +451,24 @@ shell.run_cell("%unload_ext labkit").raise_error()
 assert flask.Flask.run is flask_run
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        "asyncio.run(asyncio.sleep(0.2))",
+        "asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.2))",
+        "asyncio.run(asyncio.sleep(0.1)); asyncio.run(asyncio.sleep(0.1))",
+        "await asyncio.sleep(0.1); asyncio.run(asyncio.sleep(0.1))",
+    ],
+)
+def test_the_cells_of_a_run_all_that_wait_behind_it_run_afterwards_in_order(
+    loaded: Kernel, nested: str
+) -> None:
+    """JupyterLab sends them all at once: they reach the loop while the nested run is at work."""
+    loaded.ok("seen = []")
+    sent = [loaded.start(f"{nested}\nseen.append('nested')")]
+    sent += [loaded.start(f"seen.append({number})") for number in range(5)]
+    for message_id in sent:
+        assert loaded.wait(message_id).error is None
+    assert loaded.ok("seen").result == "['nested', 0, 1, 2, 3, 4]"

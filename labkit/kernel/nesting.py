@@ -59,6 +59,7 @@ class KernelLoop:
         loop.__class__ = _kernel_loop_class(self._original_class)
         # Not apply(): see the module's docstring. This patches type(loop), which nobody else has.
         nest_asyncio._patch_loop(loop)
+        _hold_back_what_cannot_run(type(loop))
 
     def restore(self) -> None:
         """Give the loop its own class back; nested, if the user has applied nest_asyncio since."""
@@ -177,6 +178,50 @@ def _kernel_loop_class(base: type[Any]) -> type[Any]:
                 super().close()
 
     return NestedKernelLoop
+
+
+def _hold_back_what_cannot_run(cls: type[Any]) -> None:
+    """Make a nested run leave alone what cannot run inside the running cell, until the cell is done.
+
+    ipykernel runs the messages of its shell channel in one contextvars.Context, and a context cannot be
+    entered twice. With Run All the next cells wait in the loop's queue while this one runs; nest_asyncio
+    would take them out, fail with "cannot enter context", and they would never run.
+    """
+    run_once, run_until_complete = cls._run_once, cls.run_until_complete
+
+    def _run_once(self: Any) -> None:
+        _put_back(self)
+        if self._num_runs_pending > 1:
+            held = [handle for handle in self._ready if _is_entered(handle._context)]
+            if held:
+                self._held_back = held
+                free = [handle for handle in self._ready if handle not in held]
+                self._ready.clear()
+                self._ready.extend(free)
+        run_once(self)
+
+    def complete(self: Any, future: Any) -> Any:
+        try:
+            return run_until_complete(self, future)
+        finally:
+            _put_back(self)
+
+    cls._held_back = []
+    cls._run_once = _run_once
+    cls.run_until_complete = complete
+
+
+def _put_back(loop: Any) -> None:
+    held, loop._held_back = loop._held_back, []
+    loop._ready.extendleft(reversed(held))
+
+
+def _is_entered(context: contextvars.Context) -> bool:
+    try:
+        context.run(int)
+    except RuntimeError:
+        return True
+    return False
 
 
 def _cell_loop_class(base: type[Any], outer: asyncio.AbstractEventLoop) -> type[Any]:
