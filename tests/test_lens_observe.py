@@ -584,6 +584,27 @@ def test_each_attempt_of_a_client_that_tries_again_is_a_call(start: Start) -> No
     assert {call.caller for call in journey.calls} == {"cliente", "s"}
 
 
+@pytest.mark.parametrize("kind", [flask_app, aiohttp_app])
+def test_injected_faults_show_as_what_the_caller_gets(start: Start, kind: Callable[[], Any]) -> None:
+    service = start(kind, name="s")
+    with labkit.observe() as journey:
+        with service.faults.error(503):
+            get(service.url + "/error")
+        with service.faults.drop(), pytest.raises(requests.ConnectionError):
+            get(service.url + "/drop")
+        with service.faults.hang(), pytest.raises(requests.Timeout):
+            requests.get(service.url + "/hang", timeout=0.2)
+        with service.faults.delay(0.05):
+            get(service.url + "/delay")
+    assert [call.outcome for call in journey.calls] == [
+        "503",
+        "conexión cortada",
+        "sin respuesta a tiempo",
+        "200",
+    ]
+    assert (journey.calls[3].duration or 0) >= 0.05
+
+
 def test_an_address_that_is_no_service_is_named_as_it_is() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
