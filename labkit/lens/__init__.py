@@ -1,4 +1,4 @@
-"""What makes a running system visible: figures that lessons draw from what was measured."""
+"""What makes a running system visible: its calls observed, its answers under load, and figures of both."""
 
 from labkit.lens import plots
 

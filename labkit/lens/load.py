@@ -45,7 +45,7 @@ HIGHEST_RATE = 20_000.0  # per second
 _REQUESTS = 100  # where neither number nor duration is given
 _AT_ONCE = 10  # in a closed loop
 _LATE = 0.010  # seconds after which a send counts as late: a busy event loop is up to a few behind
-_LATE_SHARE = 0.01
+_LATE_SHARE, _LATE_FEW = 0.01, 3  # no more than that is said of nobody
 # The interpreter was busy all the time, and the generator was a good part of that. Not told of short runs: a
 # closed loop on a quick service is always like that, and nobody takes a rate from a handful of requests.
 _SATURATED, _BUSY_SHARE, _TOO_SHORT = 0.85, 0.25, 0.5
@@ -391,7 +391,7 @@ class _Run:
         own = sum(sample.outcome == messages.OWN_LIMIT for sample in self.samples)
         if own:
             yield True, messages.OWN_LIMITS.format(count=own)
-        if self.late > _LATE_SHARE * max(1, self.sent):
+        if self.late > max(_LATE_FEW, _LATE_SHARE * self.sent):
             text = messages.CROWDED if self.crowded * 2 > self.late else messages.LATE_SENDS
             yield (
                 True,
