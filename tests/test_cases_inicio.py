@@ -187,7 +187,7 @@ WRONG = {
     "abort(404)": (flask_with(abort_404), "¿quién escribió esa respuesta"),
     "404 as text": (
         flask_with(lambda isbn, name: right_view(isbn, name) if isbn in LIBROS else ("no está", 404)),
-        "sin un JSON con error",
+        "sin un objeto JSON que tenga «error»",
     ),
     "fixed instance": (flask_with(other_name), "¿de dónde saca cada una su nombre?"),
     "name in a global": (name_in_a_global, "dicen ser ['prueba-2', 'prueba-2']"),

@@ -72,7 +72,7 @@ def pedir(url):
         return "sin respuesta"
 
 
-def apuntar(servicio, url):
+def registrar(servicio, url):
     return requests.post(f"{registro.url}/registro/{servicio}", json={"url": url}).json()
 
 
@@ -97,7 +97,7 @@ def prepared():
     registro = labkit.serve(registro_ingenuo, name="registro-ejercicios")
     envios = labkit.serve(servicio_envios, name="envios", replicas=2)
     for url in envios.urls:
-        apuntar("envios", url)
+        registrar("envios", url)
     yield
     labkit.stop_all(grace=0)
 
@@ -164,7 +164,7 @@ class BrokenText(Exception):
 
 def tercera_nueva(name="envios-tercera"):
     tercera = labkit.serve(servicio_envios, name=name)
-    apuntar("envios", tercera.url)
+    registrar("envios", tercera.url)
     return tercera
 
 
@@ -179,31 +179,31 @@ def third_not_registered():
 def third_measured_too_early():
     tercera = labkit.serve(servicio_envios, name="envios-tercera")
     reparto = treinta()
-    apuntar("envios", tercera.url)
+    registrar("envios", tercera.url)
     return tercera, reparto
 
 
 def third_registered_by_host_and_port():
     tercera = labkit.serve(servicio_envios, name="envios-tercera")
-    apuntar("envios", f"{tercera.host}:{tercera.port}")
+    registrar("envios", f"{tercera.host}:{tercera.port}")
     return tercera, treinta()
 
 
 def third_registered_under_another_service():
     tercera = labkit.serve(servicio_envios, name="envios-tercera")
-    apuntar("envios-tercera", tercera.url)
+    registrar("envios-tercera", tercera.url)
     return tercera, treinta()
 
 
 def third_registered_with_its_path():
     tercera = labkit.serve(servicio_envios, name="envios-tercera")
-    apuntar("envios", f"{tercera.url}/stock/42")
+    registrar("envios", f"{tercera.url}/stock/42")
     return tercera, treinta()
 
 
 def third_registered_twice():
     tercera = tercera_nueva()
-    apuntar("envios", tercera.url + "/")
+    registrar("envios", tercera.url + "/")
     return tercera, treinta()
 
 
@@ -212,13 +212,13 @@ def third_takes_the_name_of_all():
 
 
 def third_is_one_of_the_two():
-    apuntar("envios", envios[0].url)
+    registrar("envios", envios[0].url)
     return envios[0], treinta()
 
 
 def third_is_a_group():
     grupo = labkit.serve(servicio_envios, name="envios-tercera", replicas=1)
-    apuntar("envios", grupo[0].url)
+    registrar("envios", grupo[0].url)
     return grupo, treinta()
 
 
@@ -239,7 +239,7 @@ def third_is_stopped():
 
 def third_serves_something_else():
     tercera = labkit.serve(Flask("otra"), name="envios-tercera")
-    apuntar("envios", tercera.url)
+    registrar("envios", tercera.url)
     return tercera, treinta()
 
 
@@ -278,7 +278,7 @@ def keys_are_numbers():
 
 SD_2_WRONG = {
     "not registered": (third_not_registered, "ninguna es la de tercera"),
-    "measured too early": (third_measured_too_early, "¿mediste antes de apuntarla?"),
+    "measured too early": (third_measured_too_early, "¿mediste antes de registrarla?"),
     "host:port": (third_registered_by_host_and_port, "con su dirección completa"),
     "another service": (third_registered_under_another_service, "ninguna es la de tercera"),
     "with a path": (third_registered_with_its_path, "con su dirección completa"),
@@ -288,12 +288,12 @@ SD_2_WRONG = {
     "a group": (third_is_a_group, "tercera es un grupo"),
     "an app": (third_is_an_app, "tercera es un Flask"),
     "an address": (third_is_its_address, "tercera es un texto"),
-    "stopped": (third_is_stopped, "tercera está detenido"),
+    "stopped": (third_is_stopped, "el estado de tercera es «detenido»"),
     "another app": (third_serves_something_else, "¿sirve la misma aplicación?"),
     "who answered": (counts_who_answered, "no quién contestó"),
     "a list": (keeps_the_list, "reparto es una lista"),
     "twelve": (counts_twelve, "suma 12 y se piden 30"),
-    "twice a turn": (looks_up_twice_a_turn, "¿cuántas veces llamas a buscar por cada vuelta?"),
+    "twice a turn": (looks_up_twice_a_turn, "¿cuántas veces llamas a buscar en cada vuelta?"),
     "shares": (gives_shares, "no son números enteros"),
     "uneven": (asks_in_threads_and_counts_too_much, "las veces fueron [5, 5, 20]"),
     "numbered": (keys_are_numbers, "las claves de reparto no son direcciones, como 0"),
@@ -332,7 +332,7 @@ def an_aiohttp_instance_asked_in_threads():
         return app
 
     tercera = labkit.serve(app, name="envios-tercera")
-    apuntar("envios", tercera.url)
+    registrar("envios", tercera.url)
     candado = threading.Lock()  # the naive registry loses its place without one
 
     def una(_):
@@ -456,7 +456,7 @@ def another_one_stopped():
 def started_on_another_port():
     def again():
         nueva = labkit.serve(servicio_envios, name="envios-nueva")
-        apuntar("envios", nueva.url)
+        registrar("envios", nueva.url)
 
     return three_moments(again=again), True
 
@@ -493,14 +493,14 @@ SD_3_WRONG = {
     "all stopped": (all_stopped, "fallaron 12 de 12 compras"),
     "touched the registry": (removed_from_the_registry_too, "¿cuántas detuviste?"),
     "another one": (another_one_stopped, "no falló ninguna compra"),
-    "another port": (started_on_another_port, "¿levantaste la instancia en su puerto"),
+    "another port": (started_on_another_port, "¿arrancaste la instancia en su puerto"),
     "numbers": (numbers_alone, "guarda su resultado entero"),
     "capitals": (keys_in_capitals, "en tabla falta: todas vivas, una detenida, otra vez viva"),
     "uncalled": (uncalled, "«todas vivas» es una función"),
     "text": (written_as_text, "guarda su resultado entero"),
     "two moments": (only_two_moments, "en tabla falta: otra vez viva"),
     "a list": (lambda: (list(measured().values()), True), "tabla es una lista"),
-    "concludes no": (lambda: (measured(), False), "¿quién les dio esa dirección?"),
+    "concludes no": (lambda: (measured(), False), "¿de dónde salió esa dirección?"),
     "concludes in text": (lambda: (measured(), "sí"), "sigue_repartida es un texto"),
     "concludes in numbers": (lambda: (measured(), 1), "sigue_repartida es un número"),
     "one address": (
@@ -1731,7 +1731,7 @@ SD_6_WRONG = {
     "asks at creation": (AsksAtCreation, "¿a quién llamas al crear el Cliente?"),
     "divides by zero": (
         client_with(pedir=divides_by_zero_without_asking_twice),
-        "sin registro desde el principio pedir lanzó ZeroDivisionError",
+        "sin registro desde el principio, pedir lanzó ZeroDivisionError",
     ),
 }
 

@@ -25,7 +25,7 @@ TIMEOUT = 6.0
 def expect_call(case: Case, thing: Any, call: str) -> None:
     """Fail unless the answer can be called as the statement says, e.g. `sanas(urls)`."""
     name, _, rest = call.partition("(")
-    case.expect(callable(thing), f"{name} es {kind(thing)}: se pide algo que se llame así: {call}")
+    case.expect(callable(thing), f"{name} es {kind(thing)}: se pide algo que se pueda llamar así: {call}")
     try:
         inspect.signature(thing).bind(*rest.rstrip(")").split(", "))
     except TypeError:
@@ -43,7 +43,9 @@ def flask_app(case: Case, make: Callable[[str], Any], name: str) -> Flask:
     case.expect(app is not None, "tu función no devolvió nada: ¿falta el return?")
     if isinstance(app, Service | Group):
         case.cleanup(app.stop, 0)
-        case.fail("tu función devolvió un servicio ya en marcha: se pide la aplicación, quien llama la sirve")
+        case.fail(
+            "tu función devolvió un servicio ya en marcha: se pide la aplicación; de servirla se ocupa quien llama"
+        )
     case.expect(
         isinstance(app, Flask), f"tu función devolvió {kind(app)}: se pide la aplicación Flask entera"
     )

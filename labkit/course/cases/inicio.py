@@ -46,7 +46,7 @@ def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     data = json_object(answer)
     case.expect(
         data is not None and "error" in data,
-        "el 404 llegó sin un JSON con error: ¿quién escribió esa respuesta, tú o Flask?",
+        "el 404 llegó sin un objeto JSON que tenga «error»: ¿quién escribió esa respuesta, tú o Flask?",
     )
 
 

@@ -34,7 +34,7 @@ _PREPARE = "ejecuta otra vez la celda que prepara los ejercicios"
 def third_answers(case: Case, registro: Any, tercera: Any, reparto: Any) -> None:
     case.expect(
         not isinstance(tercera, Group),
-        "tercera es un grupo de servicios: hace falta una sola instancia, ¿qué pediste a labkit.serve?",
+        "tercera es un grupo de servicios: hace falta una sola instancia. ¿Qué le pediste a labkit.serve?",
     )
     case.expect(
         isinstance(tercera, Service),
@@ -42,11 +42,12 @@ def third_answers(case: Case, registro: Any, tercera: Any, reparto: Any) -> None
     )
     case.expect(
         tercera.name == "envios-tercera",
-        f"tercera se llama {tercera.name} y se pide envios-tercera: servir un nombre que ya existe "
+        f"tercera se llama {tercera.name} y se pide envios-tercera: servir con un nombre que ya existe "
         f"sustituye al anterior. Si era uno de los de antes, {_PREPARE}",
     )
     case.expect(
-        tercera.state == messages.RUNNING, f"tercera está {tercera.state}: tiene que quedarse corriendo"
+        tercera.state == messages.RUNNING,
+        f"el estado de tercera es «{tercera.state}»: tiene que quedarse corriendo",
     )
     answer = get(case, tercera, "/stock/42")
     case.expect(
@@ -60,11 +61,11 @@ def third_is_found(case: Case, registro: Any, tercera: Any, reparto: Any) -> Non
     case.expect(
         tercera.url in found,
         f"en 12 búsquedas salieron {len(found)} direcciones y ninguna es la de tercera: "
-        "¿la apuntaste, con su dirección completa?",
+        "¿la registraste, con su dirección completa?",
     )
     case.expect(
         len(found) == 3,
-        f"el registro reparte {len(found)} direcciones y tenían que ser tres: ¿qué falta o qué apuntaste de más? "
+        f"el registro reparte {len(found)} direcciones y tenían que ser tres: ¿qué falta o qué registraste de más? "
         f"Para empezar de cero, {_PREPARE}",
     )
 
@@ -73,7 +74,7 @@ def third_is_found(case: Case, registro: Any, tercera: Any, reparto: Any) -> Non
 def distribution_is_even(case: Case, registro: Any, tercera: Any, reparto: Any) -> None:
     case.expect(
         isinstance(reparto, Mapping),
-        f"reparto es {kind(reparto)}: usa un diccionario (o un Counter) de dirección a veces",
+        f"reparto es {kind(reparto)}: usa un diccionario (o un Counter) que dé, para cada dirección, cuántas veces salió",
     )
     case.expect(
         all(isinstance(key, str) and key.startswith("http") for key in reparto),
@@ -85,12 +86,12 @@ def distribution_is_even(case: Case, registro: Any, tercera: Any, reparto: Any) 
         "los valores de reparto no son números enteros: cuenta cuántas veces salió cada dirección",
     )
     case.expect(
-        tercera.url in reparto, "en reparto no sale la dirección de tercera: ¿mediste antes de apuntarla?"
+        tercera.url in reparto, "en reparto no sale la dirección de tercera: ¿mediste antes de registrarla?"
     )
     total = sum(reparto.values())
     case.expect(
         total == 30,
-        f"reparto suma {total} y se piden 30 búsquedas: ¿cuántas veces llamas a buscar por cada vuelta?",
+        f"reparto suma {total} y se piden 30 búsquedas: ¿cuántas veces llamas a buscar en cada vuelta?",
     )
     counts = sorted(reparto.values())
     case.expect(
@@ -141,11 +142,11 @@ def table_shows_the_stop(case: Case, tabla: Any, sigue_repartida: Any) -> None:
         f"con todas vivas quedaron {alive['sin respuesta']} compras sin respuesta: ¿estaba ya alguna detenida?",
     )
     case.expect(
-        known >= 2, f"con todas vivas se repartió {known} dirección: tienen que ser dos o tres. {_PREPARE}"
+        known >= 2, f"con todas vivas se repartió {known} dirección: tienen que ser dos o tres; {_PREPARE}"
     )
     case.expect(
         stopped["sin respuesta"] > 0,
-        "con una detenida no falló ninguna compra: ¿mediste después de detenerla, y estaba apuntada?",
+        "con una detenida no falló ninguna compra: ¿mediste después de detenerla, y estaba registrada?",
     )
     case.expect(
         abs(stopped["sin respuesta"] - _PURCHASES / known) <= 1,
@@ -155,11 +156,11 @@ def table_shows_the_stop(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     case.expect(
         stopped["direcciones"] == known,
         f"antes se repartían {known} direcciones y con una detenida {stopped['direcciones']}: "
-        "aquí el registro no debía cambiar, ¿qué más tocaste?",
+        "aquí el registro no debía cambiar. ¿Qué más tocaste?",
     )
     case.expect(
         again["sin respuesta"] == 0,
-        f"al final quedaron {again['sin respuesta']} compras sin respuesta: ¿levantaste la instancia en su puerto, "
+        f"al final quedaron {again['sin respuesta']} compras sin respuesta: ¿arrancaste la instancia en su puerto, "
         "y antes de medir?",
     )
 
@@ -172,14 +173,14 @@ def conclusion_follows(case: Case, tabla: Any, sigue_repartida: Any) -> None:
     )
     case.expect(
         sigue_repartida,
-        "dices que no se repartía, pero en tu tabla fallaron compras: ¿quién les dio esa dirección?",
+        "dices que no se repartía, pero en tu tabla fallaron compras: ¿de dónde salió esa dirección?",
     )
 
 
 # SD-4 · a registry that notices
 
 HEALTH = Exercise("SD-4", writes="envios_con_salud, sanas y vigilar", deadline=12)
-_MAKES = "¿qué hace tu función cada vez que se la llama?"
+_MAKES = "¿qué hace tu función cada vez que la llaman?"
 _MAKES_LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devolverla"
 
 
@@ -208,10 +209,10 @@ def broken_instance(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any)
     broken = get(case, service, "/health").status_code
     case.expect(
         broken != 200,
-        "con AVERIADA activada /health sigue contestando 200: ¿cuándo miras app.config, al crear o al contestar?",
+        "con AVERIADA activada, /health sigue contestando 200: ¿cuándo miras app.config, al crear o al contestar?",
     )
     case.expect(
-        broken == 503, f"con AVERIADA activada /health contestó {broken}: se pide 503, «ahora no puedo»"
+        broken == 503, f"con AVERIADA activada, /health contestó {broken}: se pide 503, «ahora no puedo»"
     )
     app.config["AVERIADA"] = False
     repaired = get(case, service, "/health").status_code
@@ -272,7 +273,7 @@ def wrong_status(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) ->
 @HEALTH.case(
     "con una instancia que acepta la conexión y tarda en contestar",
     raised="¿qué lanza requests cuando se agota el tiempo?",
-    late="¿cuánto espera requests.get si nadie le pone un límite?",
+    late="¿cuánto espera requests.get sin un tiempo límite?",
 )
 def one_is_slow(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> None:
     over, answered = threading.Event(), threading.Event()
@@ -287,10 +288,12 @@ def one_is_slow(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -> 
     given = [well[0], slow, well[1]]
     found = _urls(case, sanas(list(given)), given)
     waited = answered.is_set()
-    hint = "¿cuánto espera requests.get si nadie le pone un límite?"
+    hint = "¿cuánto espera requests.get sin un tiempo límite?"
     case.expect(slow not in found, f"una instancia tardó {_SLOW:g} s y sanas la dio por buena: {hint}")
     case.expect(not waited, f"una instancia tardó {_SLOW:g} s y sanas esperó hasta el final: {hint}")
-    case.expect(found == well, f"por culpa de la lenta, de dos sanas devolvió {len(found)}")
+    case.expect(
+        found == well, f"por culpa de la lenta, sanas devolvió {len(found)} de las dos que están bien"
+    )
 
 
 @HEALTH.case("cuando vigilar tiene que quitar una muerta", late="¿mira tu bucle si fin está activado?")
@@ -307,7 +310,7 @@ def watch_removes_the_dead(case: Case, envios_con_salud: Any, sanas: Any, vigila
     _expect_no_error(case, watch)
     case.expect(
         not set(well) & registry.removed,
-        "vigilar quitó una dirección sana, aunque luego la devolviera: en ese momento un cliente no la encuentra",
+        "vigilar quitó una dirección sana, aunque luego la volviera a registrar: en ese momento un cliente no la encuentra",
     )
     case.expect(
         not watch.ended or _DEAD not in registry.now(),
@@ -343,7 +346,7 @@ def watch_goes_on(case: Case, envios_con_salud: Any, sanas: Any, vigilar: Any) -
     registry.registrar(_DEAD)
     case.expect(
         _eventually(lambda: _DEAD not in registry.now(), 6),
-        "se apuntó una dirección muerta con vigilar en marcha y ahí sigue: ¿cuándo lee tu bucle la lista?",
+        "se registró una dirección muerta con vigilar en marcha y ahí sigue: ¿cuándo lee tu bucle la lista?",
     )
     case.expect(registry.now() == [first.url], "la que sigue viva ya no está en el registro")
 
@@ -566,10 +569,10 @@ def expires(case: Case, leases_class: Any) -> None:
         "a" not in at_the_end, "a los 30 segundos justos «a» seguía viva: ¿qué pasa en el segundo exacto?"
     )
     case.expect(
-        at_the_end == after == ["b"], "al vencer «a» se perdió también «b», que tenía 10 segundos más"
+        at_the_end == after == ["b"], "al caducar «a» se perdió también «b», que tenía 10 segundos más"
     )
     clock.now += 9
-    case.expect(_alive(case, leases) == [], "a los 30 segundos de registrarse «b» seguía viva")
+    case.expect(_alive(case, leases) == [], "a los 30 segundos de registrarse, «b» seguía viva")
 
 
 @LEASES.case("al renovar a tiempo", raised="¿qué hace renovar con una dirección que está?")
@@ -618,7 +621,7 @@ def renews_late(case: Case, leases_class: Any) -> None:
     case.expect(_alive(case, leases) == ["a"], "tras caducar se registró de nuevo y no está viva")
 
 
-@LEASES.case("en el segundo exacto en que vence", raised="¿qué hace renovar en ese segundo?")
+@LEASES.case("en el segundo exacto en que caduca", raised="¿qué hace renovar en ese segundo?")
 def renews_at_the_end(case: Case, leases_class: Any) -> None:
     clock = _Clock()
     leases = leases_class(30, clock)
@@ -867,7 +870,7 @@ def instance_is_slow(case: Case, client_class: Any) -> None:
         case.expect(
             answer.json().get("instancia") == "rápida",
             f"una instancia tardó {_SLOW:g} s y esperaste su respuesta: ¿cuánto espera requests.get "
-            "si nadie le pone un límite?",
+            "sin un tiempo límite?",
         )
 
 
@@ -876,7 +879,7 @@ def _expect_answer(case: Case, client: Any, situation: str) -> Any:
     answer = client.pedir("/stock/1")
     case.expect(
         getattr(answer, "status_code", None) == 200,
-        f"{situation} pedir devolvió {kind(answer)}: quedaba una instancia que contesta",
+        f"{situation}, pedir devolvió {kind(answer)}: quedaba una instancia que contesta",
     )
     return answer
 
@@ -888,9 +891,9 @@ def _expect_connection_error(case: Case, client: Any, situation: str) -> None:
         return
     except Exception as error:
         case.fail(
-            f"{situation} pedir lanzó {type(error).__name__}: se pide ConnectionError, que quien llama sabe tratar"
+            f"{situation}, pedir lanzó {type(error).__name__}: se pide ConnectionError, que quien llama sabe tratar"
         )
-    case.fail(f"{situation} pedir devolvió {kind(answer)}: se pide ConnectionError")
+    case.fail(f"{situation}, pedir devolvió {kind(answer)}: se pide ConnectionError")
 
 
 def _instances(case: Case, count: int) -> list[Service]:

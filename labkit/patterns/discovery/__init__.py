@@ -11,7 +11,7 @@ registration) runs only after `start()` and until `stop()`.
     registry.pick("inventario").url
 
 Sources: Consul's catalog, health checks and blocking queries; Netflix Eureka's leases, self-preservation and
-REST operations; Nygard, "Release It!", 2nd ed., ch. 8 (Interconnect: discovery and load balancing).
+REST operations; Nygard, "Release It!", 2nd ed., ch. 9 (Interconnect: discovery and load balancing).
 """
 
 import logging

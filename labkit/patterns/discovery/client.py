@@ -99,7 +99,7 @@ class DiscoveryClient:
     last good list goes on serving. `timeout`: seconds to connect, and between two bytes of an answer.
     `ejection_time`: seconds that an unreachable instance is passed over while others are left (Envoy's
     outlier ejection). May be shared by threads; keeps no cookies, so that its users do not see each other's.
-    Source: Nygard, "Release It!", 2nd ed., ch. 8; Eureka's client-side cache.
+    Source: Nygard, "Release It!", 2nd ed., ch. 9; Eureka's client-side cache.
     """
 
     def __init__(
