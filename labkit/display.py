@@ -60,6 +60,12 @@ def table_html(services: Iterable[Service]) -> str:
     return f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
+def state_html(state: str) -> str:
+    """A state by its sign, in its colour, and its word."""
+    sign, colour = _SIGNS[state]
+    return f'<span style="color:{colour}">{sign}</span> {html.escape(state)}'
+
+
 def link(service: Service) -> str:
     """Where the reader's browser finds the service.
 
@@ -70,12 +76,11 @@ def link(service: Service) -> str:
 
 
 def _row(service: Service, with_faults: bool) -> str:
-    sign, colour = _SIGNS[service.state]
     target = html.escape(link(service), quote=True)
     counts = service.journal.counts
     cells = [
         f"<b>{html.escape(service.name)}</b>",
-        f'<span style="color:{colour}">{sign}</span> {html.escape(service.state)}',
+        state_html(service.state),
         f'<a href="{target}" target="_blank" rel="noopener">{messages.OPEN_LINK}</a>'
         if service.running
         else "–",
