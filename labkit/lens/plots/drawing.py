@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from labkit.lens import load_messages as messages
@@ -109,14 +110,19 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], side: 
     widths = [0.1 * len(label) + 0.75 for label in labels]  # inches, the sample and the gap included
 
     def total(columns: int) -> float:
-        rows = -(-len(widths) // columns)
-        return sum(max(widths[at : at + rows]) for at in range(0, len(widths), rows))
+        """Of the widest in each column; as Matplotlib fills them, the first ones are one longer."""
+        rows, longer = divmod(len(widths), columns)
+        ends = [rows * (column + 1) + min(column + 1, longer) for column in range(columns)]
+        return sum(max(widths[start:end]) for start, end in pairwise([0, *ends]))
 
+    columns = next((n for n in range(len(labels), 1, -1) if total(n) < WIDTH - 0.3), 1)
+    further = -(-len(labels) // columns) - 1  # the first row is in the height that was given
+    figure.set_figheight(figure.get_figheight() + 0.27 * further)
     figure.legend(
         handles,
         labels,
         loc=place,
-        ncols=next((n for n in range(len(labels), 1, -1) if total(n) < WIDTH - 0.3), 1),
+        ncols=columns,
         frameon=False,
         handlelength=1.8,
         columnspacing=1.6,

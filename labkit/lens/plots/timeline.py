@@ -92,7 +92,11 @@ def states(
 
 def _looks_of_states(names: Iterable[str]) -> dict[str, Look]:
     found = list(dict.fromkeys(names))
-    known = {name: _KNOWN_STATES[name] for name in found if name in _KNOWN_STATES}
+    known: dict[str, Look] = {}
+    for name in found:
+        # A breaker's and a service's in one figure: who comes second looks like any other.
+        if name in _KNOWN_STATES and _KNOWN_STATES[name] not in known.values():
+            known[name] = _KNOWN_STATES[name]
     colours = {look.colour for look in known.values()}
     looks = list(looks_of(map(str, range(len(PALETTE) * 3))).values())
     free = [look for look in looks if look.colour not in colours] or looks
