@@ -271,6 +271,49 @@ def test_a_thread_stands_where_it_was_started_whoever_is_quicker(start: Start) -
         assert lines(journey)[1:] == ["├─ GET s /hilo → 200", "└─ GET s /propia → 200"]
 
 
+def test_a_task_stands_where_it_was_made_whoever_is_quicker(start: Start) -> None:
+    service = start(flask_app(), name="s")
+
+    async def call(name: str, after: asyncio.Event, done: asyncio.Event) -> None:
+        await after.wait()
+        await fetch(f"{service.url}/{name}/1")
+        await fetch(f"{service.url}/{name}/2")
+        done.set()
+
+    async def backwards() -> None:
+        now, second, first = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        now.set()
+        await asyncio.gather(call("primera", second, first), call("segunda", now, second))
+
+    with labkit.observe() as journey:
+        labkit.run(backwards())
+    assert [call.path for call in journey.calls] == ["/primera/1", "/primera/2", "/segunda/1", "/segunda/2"]
+    assert journey.calls[0].start > journey.calls[3].start
+
+
+def test_what_is_handed_to_a_loop_stands_where_it_was_handed_over(start: Start) -> None:
+    service = start(flask_app(), name="s")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    may_call = threading.Event()
+
+    async def call() -> None:
+        await asyncio.to_thread(may_call.wait, PATIENCE)
+        await fetch(service.url + "/bucle")
+
+    with labkit.observe() as journey:
+        future = asyncio.run_coroutine_threadsafe(call(), loop)
+        get(service.url + "/propia")
+        may_call.set()
+        future.result(PATIENCE)
+    assert [call.path for call in journey.calls] == ["/bucle", "/propia"]
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
 def test_a_block_without_calls_says_so() -> None:
     with labkit.observe() as journey:
         pass
