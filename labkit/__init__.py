@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.errors import LabkitError as LabkitError
     from labkit.errors import PortInUse as PortInUse
     from labkit.journal import Journal as Journal
+    from labkit.kernel.panel import panel as panel
     from labkit.lens import plots as plots
     from labkit.lens.load import load as load
     from labkit.lens.observe import observe as observe
@@ -48,6 +49,7 @@ _HOMES = {
     "eventually": "labkit.waiting",
     "load": "labkit.lens.load",
     "observe": "labkit.lens.observe",
+    "panel": "labkit.kernel.panel",
     "plots": "labkit.lens",
     "run": "labkit.background",
     "serve": "labkit.roster",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,10 @@ def unload(ip: Any) -> None:
         return
     extension, _loaded = _loaded, None
     extension.close()
+    if "labkit.kernel.panel" in sys.modules:  # else there is none
+        from labkit.kernel import panel
+
+        panel.close_open()
     stopped = runners.stop_services()
     if stopped:
         print(messages.UNLOADED.format(names=", ".join(stopped)))

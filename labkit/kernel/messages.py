@@ -22,3 +22,30 @@ ONE_HOST = (
 )
 
 UNLOADED = "labkit ya no está cargado · servicios detenidos: {names}"
+
+# labkit.panel
+PANEL_COLUMNS = ("servicio", "estado", "peticiones", "errores", "latencia")
+PANEL_TITLE = "Panel · {running} de {total} en marcha"
+PANEL_EMPTY = "Todavía no hay ningún servicio: aparecerá aquí cuando una celda lo sirva."
+PANEL_LATENCY = "latencia: mediana de las últimas {count} respuestas"
+PANEL_CLOSED = "Panel cerrado: así estaban los servicios. labkit.panel() abre otro."
+PANEL_NEEDS_IPYWIDGETS = "sin botones: falta ipywidgets (pip install ipywidgets)"
+PANEL_WHO_CALLS = "Quién llama a quién"
+PANEL_NO_CALLS = "Aún no se ha visto ninguna llamada a un servicio desde que se abrió el panel."
+PANEL_CALLS_SEEN = (
+    "llamadas con requests, aiohttp y labkit.load desde que se abrió el panel; "
+    "raya discontinua: alguna falló (error de conexión o estado desde 500)"
+)
+STOP, KILL, PAUSE, RESUME, RESTART = "detener", "matar", "pausar", "seguir", "reiniciar"
+INJECT, CLEAR_FAULTS, CLOSE_PANEL = "inyectar", "quitar", "cerrar"
+STOP_TIP = "{name}: deja terminar lo que está en curso y cierra"
+KILL_TIP = "{name}: corta todo, como si se cayera"
+PAUSE_TIP = "{name}: acepta conexiones y no contesta"
+RESUME_TIP = "{name}: vuelve a contestar"
+RESTART_TIP = "{name}: para y arranca en el mismo puerto"
+INJECT_TIP = "{name}: inyecta el fallo elegido arriba"
+CLEAR_FAULTS_TIP = "{name}: quita los fallos inyectados"
+CLOSE_PANEL_TIP = "cierra el panel; los servicios siguen"
+FAULT_CHOICE = "fallo:"
+FAULT_DELAY, FAULT_ERROR, FAULT_HANG, FAULT_DROP = "retraso de 1 s", "error 503", "cuelgue", "corte"
+ACTION_FAILED = "{name}: no se pudo {action}: {error}"
