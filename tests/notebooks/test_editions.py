@@ -26,7 +26,7 @@ FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 
 # Cells of the lesson itself (its exercises come on top), median and longest code cell in lines, median prose in words (STYLE: 25 to 45, a little room left).
 CELLS = {"00_inicio": (15, 60)}
-USUAL_CELLS = (40, 66)
+USUAL_CELLS = (40, 70)
 EXERCISES = "## Tu participación"
 MEDIAN_CODE, LONGEST_CODE = 4, 25
 MEDIAN_PROSE = (15, 50)
