@@ -90,7 +90,7 @@ def _named_box(box: tuple[float, float, float, float], name: str) -> str:
 def _label(place: Point, text: str, colour: str) -> str:
     x, y = place[0] * _UNIT, place[1] * _UNIT
     lines = text.split("\n")
-    width, height = 7.2 * max(map(len, lines)) + 8, 15 * len(lines) + 4
+    width, height = 7.2 * max(map(len, lines)) + 12, 15 * len(lines) + 4
     return (
         f'<rect x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}" height="{height}" '
         f'rx="3" style="fill:{_PAPER};stroke:{colour}"/>' + _text(x, y, text)

@@ -29,10 +29,11 @@ FAULTS: dict[str, Callable[[Injector[Any]], Any]] = {
     messages.FAULT_DROP: lambda faults: faults.drop(),
 }
 
-_WIDTHS = (124, 96, 74, 58, 66)  # pixels, of the columns
-_INFO = f"{sum(_WIDTHS) + 6}px"
+# Pixels. Figures and buttons stand side by side from a page of 900 pixels on, and wrap in narrower ones.
+_WIDTHS = (112, 88, 84, 60, 66)
+_INFO = f"{sum(_WIDTHS)}px"
 _LINE = "line-height:1.35"
-_SMALL = f"font-size:90%;{_LINE};opacity:.85"
+_LINK = "color:var(--jp-content-link-color,#1976d2);text-decoration:underline"
 
 Calls = Sequence[tuple[str, str, int, int]]
 Act = Callable[[Service, str, Callable[[], object]], None]
@@ -51,10 +52,12 @@ class View:
         close = self._parts.button(messages.CLOSE_PANEL, 60, leave)
         close.tooltip = messages.CLOSE_PANEL_TIP
         head = self._parts.line(self._title, self._fault, close)
-        self._columns, self._note, self._calls = (self._parts.text() for _ in range(3))
+        self._columns, self._legend, self._note, self._calls = (self._parts.text() for _ in range(4))
         self._list = self._parts.column()
-        self._body = [head, self._columns, self._list, self._note, self._calls]
-        self.root = ipywidgets.VBox(self._body, layout=ipywidgets.Layout(width="100%", padding="2px 0"))
+        self.root = ipywidgets.VBox(
+            [head, self._columns, self._list, self._legend, self._note, self._calls],
+            layout=ipywidgets.Layout(width="100%", padding="2px 0"),
+        )
         self.root.add_class("labkit-panel")
 
     # what it shows
@@ -72,6 +75,7 @@ class View:
         if self._list.children != rows:
             self._list.children = rows
             self._columns.value = _head() if rows else html.escape(messages.PANEL_EMPTY)
+            self._legend.value = _small(messages.PANEL_LATENCY.format(count=RECENT)) if rows else ""
         for row in gone:
             row.parts.close()
 
@@ -94,8 +98,7 @@ class View:
 
     def fold(self, services: Sequence[Service]) -> None:
         """No more buttons: a table of how things stood at the end."""
-        table = display.table_html(services)
-        self._note.value = f"{table}<div>{html.escape(messages.PANEL_CLOSED)}</div>"
+        self._note.value = f"<b>{html.escape(messages.PANEL_CLOSED)}</b>{display.table_html(services)}"
         self.root.children = [self._note, self._calls]
         for row in self._rows.values():
             row.parts.close()
@@ -118,13 +121,14 @@ class Row:
         self._busy = False
         self.parts = Parts()
         self._info = self.parts.text(width=_INFO)
-        self._stop = self._button(messages.STOP, 68, lambda: self._service.stop)
-        self._kill = self._button(messages.KILL, 58, lambda: self._service.kill)
-        self._pause = self._button(messages.PAUSE, 64, self._other_of_pause)
-        self._restart = self._button(messages.RESTART, 74, lambda: self._service.restart)
-        self._inject = self._button(messages.INJECT, 70, self._other_of_inject)
+        self._stop = self._button(messages.STOP, 60, lambda: self._service.stop)
+        self._kill = self._button(messages.KILL, 50, lambda: self._service.kill)
+        self._pause = self._button(messages.PAUSE, 56, self._other_of_pause)
+        self._restart = self._button(messages.RESTART, 68, lambda: self._service.restart)
+        self._inject = self._button(messages.INJECT, 62, self._other_of_inject)
         buttons = self.parts.line(self._stop, self._kill, self._pause, self._restart, self._inject)
         self.box = self.parts.line(self._info, buttons, wrap=True)
+        self.box.layout.border_bottom = "1px solid var(--jp-border-color2,#e0e0e0)"
 
     def show(self, service: Service) -> None:
         self._service = service
@@ -264,21 +268,22 @@ def _title(running: int, total: int) -> str:
     return f'<b style="{_LINE}">{html.escape(text)}</b>'
 
 
-def _grid(cells: Sequence[str], more: str = "") -> str:
+def _grid(cells: Sequence[str]) -> str:
     columns = " ".join(f"{width}px" for width in _WIDTHS)
     numbers = ["", "", *["text-align:right"] * 3]
     inside = "".join(
-        f'<span style="{style};padding-right:8px;overflow-wrap:anywhere">{cell}</span>'
+        f'<span style="{style};padding-right:6px;overflow-wrap:anywhere">{cell}</span>'
         for cell, style in zip(cells, numbers, strict=True)
     )
-    return f'<div style="display:grid;grid-template-columns:{columns};{_LINE}{more}">{inside}</div>'
+    return f'<div style="display:grid;grid-template-columns:{columns};{_LINE}">{inside}</div>'
 
 
 def _head() -> str:
-    tip = html.escape(messages.PANEL_LATENCY.format(count=RECENT), quote=True)
-    cells = [f"<b>{html.escape(column)}</b>" for column in messages.PANEL_COLUMNS]
-    cells[-1] = f'<span title="{tip}">{cells[-1]}</span>'
-    return _grid(cells)
+    return _grid([f"<b>{html.escape(column)}</b>" for column in messages.PANEL_COLUMNS])
+
+
+def _small(text: str) -> str:
+    return f'<div style="font-size:90%;{_LINE};opacity:.85">{html.escape(text)}</div>'
 
 
 def _info(service: Service) -> str:
@@ -286,7 +291,7 @@ def _info(service: Service) -> str:
     name = f"<b>{html.escape(service.name)}</b>"
     if service.running:
         target = html.escape(display.link(service), quote=True)
-        name = f'<a href="{target}" target="_blank" rel="noopener">{name}</a>'
+        name = f'<a href="{target}" target="_blank" rel="noopener" style="{_LINK}">{name}</a>'
     grid = _grid(
         [
             name,
@@ -298,14 +303,12 @@ def _info(service: Service) -> str:
     )
     faults = ", ".join(fault.what for fault in service.faults)
     if faults:
-        text = html.escape(words.FAULTS_ACTIVE.format(faults=faults))
-        grid += f'<div style="{_SMALL}">⚠ {text}</div>'
+        grid += _small(f"⚠ {words.FAULTS_ACTIVE.format(faults=faults)}")
     return grid
 
 
 def _calls(calls: Calls) -> str:
     head = f'<b style="{_LINE}">{html.escape(messages.PANEL_WHO_CALLS)}</b>'
     if not calls:
-        return f'{head}<div style="{_SMALL}">{html.escape(messages.PANEL_NO_CALLS)}</div>'
-    below = f"{messages.PANEL_LATENCY.format(count=RECENT)} · {messages.PANEL_CALLS_SEEN}"
-    return f'{head}{arrows.draw(calls)}<div style="{_SMALL}">{html.escape(below)}</div>'
+        return head + _small(messages.PANEL_NO_CALLS)
+    return head + arrows.draw(calls) + _small(messages.PANEL_CALLS_SEEN)
