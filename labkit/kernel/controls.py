@@ -74,8 +74,8 @@ class View:
         rows = tuple(self._rows[service.name].box for service in services)
         if self._list.children != rows:
             self._list.children = rows
-            self._columns.value = _head() if rows else html.escape(messages.PANEL_EMPTY)
-            self._legend.value = _small(messages.PANEL_LATENCY.format(count=RECENT)) if rows else ""
+        self._columns.value = _head() if rows else html.escape(messages.PANEL_EMPTY)
+        self._legend.value = _small(messages.PANEL_LATENCY.format(count=RECENT)) if rows else ""
         for row in gone:
             row.parts.close()
 
