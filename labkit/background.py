@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import Any, TypeVar, cast
 
 from labkit import messages
+from labkit.errors import WrongType
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T
     coroutine, and RuntimeError from within a coroutine that `run` runs (it would wait for itself).
     """
     if not inspect.iscoroutine(coroutine):
-        raise TypeError(messages.RUN_NEEDS_COROUTINE.format(given=repr(coroutine)))
+        raise WrongType(messages.RUN_NEEDS_COROUTINE.format(given=repr(coroutine)))
     loop = _background_loop()
     if asyncio._get_running_loop() is loop:
         coroutine.close()

@@ -62,6 +62,14 @@ class BadHost(LabkitError, ValueError):
         super().__init__(messages.BAD_HOST.format(host=host))
 
 
+class BadArgument(LabkitError, ValueError):
+    """An argument whose value is not accepted; the text says what is."""
+
+
+class WrongType(LabkitError, TypeError):
+    """An argument of a type that is not accepted; the text says which are."""
+
+
 class BadFault(LabkitError, ValueError):
     """A fault that makes no sense: a probability of 2, a negative delay, a status of 700."""
 

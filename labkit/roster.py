@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from labkit import display, messages
-from labkit.errors import BadPort, KindMismatch, NameInUse, NotRestartable
+from labkit.errors import BadArgument, BadPort, KindMismatch, NameInUse, NotRestartable, WrongType
 from labkit.servers import Recipe, recognise
 from labkit.service import GRACE, Group, Service, at_once, mismatch, seconds
 
@@ -157,7 +157,7 @@ def _entry(
     if host == "localhost":  # which on some systems is ::1 first, and calls to 127.0.0.1 are refused
         host = "127.0.0.1"
     if name is not None and (not isinstance(name, str) or not name.strip()):
-        raise ValueError(messages.BAD_NAME.format(name=name))
+        raise BadArgument(messages.BAD_NAME.format(name=name))
     name = name or _own_name(app, recipe, port)
     group = ROSTER.group_of(name)
     if group is not None:
@@ -172,9 +172,9 @@ def _entry(
     if replicas is None:
         return Service(recipe, name, host=host, port=port, grace=grace)
     if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
-        raise ValueError(messages.BAD_REPLICAS.format(replicas=replicas))
+        raise BadArgument(messages.BAD_REPLICAS.format(replicas=replicas))
     if not recipe.is_factory:
-        raise TypeError(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
+        raise WrongType(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
     if port and port + replicas - 1 > 65535:
         raise BadPort(port + replicas - 1)
     members = []

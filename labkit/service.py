@@ -15,7 +15,7 @@ from typing import Any, overload
 from weakref import WeakSet
 
 from labkit import display, messages, sockets
-from labkit.errors import KindMismatch, NotRestartable, PortInUse, WrongState
+from labkit.errors import BadArgument, KindMismatch, NotRestartable, PortInUse, WrongState
 from labkit.faults import Faults, GroupFaults
 from labkit.journal import Journal
 from labkit.servers import Kind, Recipe, Server, make_server
@@ -296,7 +296,7 @@ def mismatch(name: str, old: Kind, new: Kind) -> str:
 def seconds(grace: float) -> float:
     """A valid grace. Raises ValueError for what is no number of seconds from 0 on."""
     if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
-        raise ValueError(messages.BAD_GRACE.format(grace=grace))
+        raise BadArgument(messages.BAD_GRACE.format(grace=grace))
     return float(grace)
 
 

@@ -29,7 +29,7 @@ from itertools import accumulate, cycle
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from labkit.errors import LabkitError
+from labkit.errors import BadArgument, LabkitError, WrongType
 from labkit.lens import load_messages as messages
 from labkit.lens.exchange import Connection, NotHttp, Response, head, is_own_limit
 from labkit.lens.result import Result, Sample
@@ -129,13 +129,13 @@ class _Request:
 
     def __post_init__(self) -> None:
         if self.json is not None and self.text is not None:
-            raise ValueError(messages.TWO_BODIES)
+            raise BadArgument(messages.TWO_BODIES)
         if self.json is not None:
             self.body = json_module.dumps(self.json, ensure_ascii=False).encode()
             self.fields["Content-Type"] = "application/json"
         elif self.text is not None:
             if not isinstance(self.text, str | bytes):
-                raise TypeError(messages.BAD_BODY.format(given=repr(self.text)))
+                raise WrongType(messages.BAD_BODY.format(given=repr(self.text)))
             self.body = self.text.encode() if isinstance(self.text, str) else self.text
         for name, value in (self.headers or {}).items():
             self._add(name, value)
@@ -153,7 +153,7 @@ class _Request:
         except (TypeError, AttributeError, UnicodeEncodeError):
             sound = False
         if framing or not sound:
-            raise ValueError(messages.BAD_HEADER.format(name=name, value=value))
+            raise BadArgument(messages.BAD_HEADER.format(name=name, value=value))
         same = [known for known in self.fields if known.lower() == name.lower()]
         for known in same:
             del self.fields[known]
@@ -187,14 +187,14 @@ class _Mix:
     def __init__(self, given: Any, request: _Request, seed: int) -> None:
         weights = _weights(given)
         if not weights:
-            raise ValueError(messages.NO_TARGETS)
+            raise BadArgument(messages.NO_TARGETS)
         for target, weight in weights:
             number = isinstance(weight, int | float) and not isinstance(weight, bool)
             if not number or not 0 < weight < math.inf:
-                raise ValueError(messages.BAD_WEIGHT.format(target=target, weight=weight))
+                raise BadArgument(messages.BAD_WEIGHT.format(target=target, weight=weight))
         shots = [list(_shots(target, request)) for target, _ in weights]
         if request.body is not None and not any(shot.body is not None for each in shots for shot in each):
-            raise ValueError(messages.BODY_OF_GET.format(method=shots[0][0].method))
+            raise BadArgument(messages.BODY_OF_GET.format(method=shots[0][0].method))
         self._shots = [cycle(each) for each in shots]
         self._cumulative = list(accumulate(weight for _, weight in weights))
         self._random = random.Random(seed)
@@ -228,14 +228,14 @@ def _shots(target: Any, request: _Request) -> Iterator[_Shot]:
         method, url = (before, after.strip()) if with_method else (request.method, target.strip())
         yield _shot(url, method, request, None)
     else:
-        raise TypeError(messages.NOT_A_TARGET.format(given=repr(target)))
+        raise WrongType(messages.NOT_A_TARGET.format(given=repr(target)))
 
 
 def _shot(url: str, method: str, request: _Request, name: str | None) -> _Shot:
     host, port, path = _address(url)
     method = method.upper()
     if not _TOKEN.fullmatch(method) or method == "CONNECT":
-        raise ValueError(messages.BAD_METHOD.format(method=method))
+        raise BadArgument(messages.BAD_METHOD.format(method=method))
     body = None if method in _WITHOUT_BODY else request.body
     fields = request.fields if body is not None else _without_type(request.fields, request)
     if name is None:
@@ -257,9 +257,9 @@ def _address(url: str) -> tuple[str, int, str]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(messages.NOT_HTTP_URL.format(given=url)) from None
+        raise BadArgument(messages.NOT_HTTP_URL.format(given=url)) from None
     if parts.scheme != "http" or not host or port == 0:
-        raise ValueError(messages.NOT_HTTP_URL.format(given=url))
+        raise BadArgument(messages.NOT_HTTP_URL.format(given=url))
     if host == "localhost":  # not looked up: what it says in /etc/hosts is nobody's business here
         host = "127.0.0.1"
     if not _is_local(host):
@@ -297,7 +297,7 @@ def _plan(
     requests: int | None, duration: float | None, concurrency: int | None, rate: float | None, timeout: float
 ) -> _Plan:
     if requests is not None and duration is not None:
-        raise ValueError(messages.ONE_MEASURE)
+        raise BadArgument(messages.ONE_MEASURE)
     if requests is not None:
         _whole("requests", requests, MOST_REQUESTS)
     if duration is not None:
@@ -312,7 +312,7 @@ def _plan(
         count = max(1, round(rate * duration))
         if count > MOST_REQUESTS:
             text = messages.TOO_MANY.format(rate=rate, duration=duration, count=count, limit=MOST_REQUESTS)
-            raise ValueError(text)
+            raise BadArgument(text)
     longest = duration if duration is not None and rate is None else LONGEST
     at_once = concurrency or (_AT_ONCE if rate is None else MOST_AT_ONCE)
     return _Plan(count, longest, at_once, rate, timeout)
@@ -320,13 +320,13 @@ def _plan(
 
 def _whole(name: str, value: Any, limit: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limit:
-        raise ValueError(messages.BAD_NUMBER.format(name=name, value=value, limit=limit))
+        raise BadArgument(messages.BAD_NUMBER.format(name=name, value=value, limit=limit))
 
 
 def _amount(name: str, value: Any, limit: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= limit:
-        raise ValueError(messages.BAD_AMOUNT.format(name=name, value=value, limit=limit))
+        raise BadArgument(messages.BAD_AMOUNT.format(name=name, value=value, limit=limit))
 
 
 # The run
