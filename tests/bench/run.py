@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import breaker
 import contestants
 import lens
 import load
@@ -403,7 +404,44 @@ def bench_load_generator(effort: Effort) -> None:
     print(aim.judge(median(values), low, high), flush=True)
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load"]
+# Patterns
+
+
+def bench_breaker(effort: Effort) -> None:
+    calls, rounds = 20_000 * effort.load_seconds, effort.loads
+    against_pybreaker = [
+        (breaker.LABKIT, breaker.PYBREAKER, Aim(1)),
+        (breaker.COUNT, breaker.PYBREAKER, None),
+        (breaker.TIME, breaker.PYBREAKER, None),
+        (breaker.SLOW, breaker.PYBREAKER, None),
+        (breaker.LABKIT, breaker.CIRCUITBREAKER, None),
+        (breaker.LABKIT, breaker.BARE, None),
+    ]
+    print_table(
+        "A call through the closed breaker (ratio: time of the one / time of the other)",
+        "µs",
+        take_turns(rounds, breaker.single(calls)),
+        against_pybreaker,
+    )
+    print_table(
+        f"The same, {breaker.THREADS} threads",
+        "µs",
+        take_turns(rounds, breaker.shared(calls)),
+        against_pybreaker,
+    )
+    print_table(
+        f"{breaker.AT_ONCE} calls of {breaker.NAP} s at once (ratio: time of the one / time of the other)",
+        "s",
+        take_turns(effort.processes, breaker.overlapping()),
+        [
+            (breaker.LABKIT, breaker.PYBREAKER, Aim(0.15)),
+            (breaker.LABKIT, breaker.CIRCUITBREAKER, None),
+            (breaker.LABKIT, breaker.BARE, Aim(1.1)),
+        ],
+    )
+
+
+SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker"]
 
 
 def main() -> None:
@@ -439,6 +477,8 @@ def main() -> None:
         bench_lens(effort)
     if "load" in chosen:
         bench_load_generator(effort)
+    if "breaker" in chosen:
+        bench_breaker(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)
 
 
