@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from labkit.lens.plots import graph
@@ -22,12 +25,51 @@ _INK, _BOX, _PAPER = (
     "var(--jp-layout-color1,#fff)",
 )
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 
 
 def draw(calls: Sequence[tuple[str, str, int, int]]) -> str:
     """The picture of (caller, callee, count, errors); its text alternative is in it."""
     traffic = graph._counted(calls)
-    places, routes = graph._layout(list(traffic))
+    labels = {pair: graph._label(edge) for pair, edge in traffic.items()}
+    # Where things stand depends on how long the numbers are, not on what they are.
+    plan = _plan(tuple((*pair, re.sub(r"\d", "0", text)) for pair, text in labels.items()))
+    most = max(edge.count for edge in traffic.values())
+    arrows, marks = [], []
+    for pair, edge in traffic.items():
+        colour = RED if edge.errors else BLUE
+        weight = math.log1p(edge.count) / math.log1p(most)
+        arrows.append(_arrow(plan.lines[pair], colour, bool(edge.errors), weight))
+        marks.append(_label(plan.labels[pair], labels[pair], colour))
+    boxes = [_named_box(box, plan.names[name]) for name, box in plan.boxes.items()]
+    width, top, height = plan.width * _UNIT, plan.top * _UNIT, (plan.bottom - plan.top) * _UNIT
+    words = html.escape(graph._in_words(traffic), quote=True)
+    return (
+        f'<svg role="img" aria-label="{words}" viewBox="0 {top:.0f} {width:.0f} {height:.0f}" '
+        f'style="width:100%;max-width:{width:.0f}px;display:block" font-size="13" '
+        f'font-family="var(--jp-ui-font-family,sans-serif)" text-anchor="middle">'
+        f"{''.join([*arrows, *boxes, *marks])}</svg>"
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where everything stands, in inches."""
+
+    names: Mapping[str, str]
+    boxes: Mapping[str, Box]
+    lines: Mapping[graph.Edge, list[Point]]
+    labels: Mapping[graph.Edge, Point]
+    width: float
+    top: float
+    bottom: float
+
+
+@lru_cache(maxsize=8)
+def _plan(edges: tuple[tuple[str, str, str], ...]) -> _Plan:
+    """The plan for (caller, callee, label): most of the time goes into it, and it seldom changes."""
+    pairs = [(caller, callee) for caller, callee, _ in edges]
+    places, routes = graph._layout(pairs)
     sheet = graph._Sheet(places, routes)
     boxes = {name: sheet.box(name) for name in places}
     lines = {
@@ -35,33 +77,20 @@ def draw(calls: Sequence[tuple[str, str, int, int]]) -> str:
             [sheet.at(point) for point in routes[caller, callee]],
             boxes[caller],
             boxes[callee],
-            caller != callee and (callee, caller) in traffic,
+            caller != callee and (callee, caller) in routes,
         )
-        for caller, callee in traffic
+        for caller, callee in pairs
     }
-    most = max(edge.count for edge in traffic.values())
-    callers = Counter(caller for caller, _ in traffic)
-    callees = Counter(callee for _, callee in traffic)
-    arrows, labels, taken = [], [], list(boxes.values())
-    for (caller, callee), edge in traffic.items():
-        line, colour = lines[caller, callee], RED if edge.errors else BLUE
-        arrows.append(_arrow(line, colour, bool(edge.errors), math.log1p(edge.count) / math.log1p(most)))
-        text = graph._label(edge)
+    callers, callees = Counter(caller for caller, _ in pairs), Counter(callee for _, callee in pairs)
+    labels, taken = {}, list(boxes.values())
+    for caller, callee, text in edges:
         outwards = (callers[caller] > callees[callee]) - (callers[caller] < callees[callee])
-        others = [point for pair, other in lines.items() if pair != (caller, callee) for point in other]
-        place = graph._free_place(line, 0.5 + 0.12 * outwards, text, taken, others)
-        labels.append(_label(place, text, colour))
-    named = [_named_box(boxes[name], sheet.names[name]) for name in places]
-    # The layout leaves room for a legend above, which stands in words below.
-    top = min(y for line in [*lines.values(), *([box[:2]] for box in boxes.values())] for _, y in line) - 0.12
-    width, height = sheet.width * _UNIT, (sheet.height - top) * _UNIT
-    words = html.escape(graph._in_words(traffic), quote=True)
-    return (
-        f'<svg role="img" aria-label="{words}" viewBox="0 {top * _UNIT:.0f} {width:.0f} {height:.0f}" '
-        f'style="width:100%;max-width:{width:.0f}px;display:block" font-size="13" '
-        f'font-family="var(--jp-ui-font-family,sans-serif)" text-anchor="middle">'
-        f"{''.join([*arrows, *named, *labels])}</svg>"
-    )
+        others = [point for pair, line in lines.items() if pair != (caller, callee) for point in line]
+        line = lines[caller, callee]
+        labels[caller, callee] = graph._free_place(line, 0.5 + 0.12 * outwards, text, taken, others)
+    # The sheet leaves room above for a legend, which a panel has in words below.
+    ys = [y for line in lines.values() for _, y in line] + [top for _, top, _, _ in boxes.values()]
+    return _Plan(sheet.names, boxes, lines, labels, sheet.width, min(ys) - 0.12, sheet.height)
 
 
 def _arrow(line: list[Point], colour: str, failed: bool, weight: float) -> str:
@@ -78,7 +107,7 @@ def _arrow(line: list[Point], colour: str, failed: bool, weight: float) -> str:
     )
 
 
-def _named_box(box: tuple[float, float, float, float], name: str) -> str:
+def _named_box(box: Box, name: str) -> str:
     left, top, right, bottom = (each * _UNIT for each in box)
     return (
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" rx="5" '
