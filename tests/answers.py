@@ -1,7 +1,7 @@
 """Hold a check against answers: wrong ones must be told wrong by their own hint, right ones must pass.
 
-    assert_wrong("SD-4", without_timeout, hint_contains="en pausa")
-    assert_right("SD-4", with_threads)
+    assert_wrong("SD-4b", without_timeout, hint_contains="en pausa")
+    assert_right("SD-4b", with_threads)
 
 A check that takes several things gets them in the same order.
 """

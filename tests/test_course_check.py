@@ -17,7 +17,7 @@ from answers import assert_pending, assert_right, assert_wrong
 
 import labkit.course
 from labkit.course.cases import LESSONS
-from labkit.course.check import CheckFailed, UnknownExercise, check
+from labkit.course.check import CheckFailed, NotChecked, UnknownExercise, check
 from labkit.course.deadline import call_with_deadline
 from labkit.course.exercise import Case, Exercise, known_ids
 from labkit.errors import LabkitError
@@ -141,16 +141,41 @@ def test_a_failure_counts_also_where_its_exception_gets_lost(lesson):
     assert_wrong("ZZ-4", llamar, hint_contains="llamó dos veces")
 
 
+def bare_stub(x): ...
+
+
 def test_several_things_reach_the_case_in_their_order(lesson):
-    lesson.BOTH = exercise = Exercise("ZZ-5", writes="tabla y registro")
+    lesson.BOTH = exercise = Exercise("ZZ-5", given=("registro",), writes=("tabla", "grafo"))
     seen = []
     exercise.case("con ambas")(lambda case, *things: seen.append(things))
-    assert_right("ZZ-5", {"a": 1}, [2])
-    assert seen == [({"a": 1}, [2])]
+    assert_right("ZZ-5", None, {"a": 1}, [2])  # what is given is nothing that the learner has to write
+    assert seen == [(None, {"a": 1}, [2])]
+
+
+@pytest.mark.parametrize(
+    ("things", "names"),
+    [
+        ((0, ..., 1, 2), "uno"),
+        ((0, 1, ..., None), "dos y tres"),
+        ((0, ..., None, bare_stub), "uno, dos y tres"),
+    ],
+)
+def test_of_several_things_those_that_are_missing_are_named(lesson, things, names):
+    lesson.SEVERAL = Exercise("ZZ-6", given=("dado",), writes=("uno", "dos", "tres"))
+    assert repr(check("ZZ-6", *things)) == f"ZZ-6 pendiente · escribe {names} y vuelve a ejecutar"
 
 
 def test_without_an_answer_it_says_what_to_give(double):
-    assert_wrong("ZZ-1", hint_contains="check('ZZ-1', doble)")
+    verdict = assert_wrong("ZZ-1", hint_contains="")
+    assert repr(verdict) == 'ZZ-1 falla · faltan argumentos: labkit.check("ZZ-1", doble)'
+
+
+@pytest.mark.parametrize(
+    ("things", "problem"), [((1,), "faltan"), ((..., 1), "faltan"), ((1, 2, 3, 4), "sobran")]
+)
+def test_with_another_number_of_things_it_says_which_are_wanted(lesson, things, problem):
+    lesson.SEVERAL = Exercise("ZZ-6", given=("dado",), writes=("uno", "dos"))
+    assert_wrong("ZZ-6", *things, hint_contains=f'{problem} argumentos: labkit.check("ZZ-6", dado, uno, dos)')
 
 
 def test_the_html_says_the_same_in_words_and_escapes_what_the_answer_said(double):
@@ -257,7 +282,8 @@ def test_what_is_written_however_little_is_not_pending(double, thing):
 
 
 def test_one_thing_of_several_is_pending(double):
-    assert_pending("ZZ-1", lambda x: 2 * x, None)
+    double.writes = ("doble", "triple")
+    assert "escribe triple y" in assert_pending("ZZ-1", lambda x: 2 * x, None).text
 
 
 # Answers that do not come back
@@ -432,6 +458,26 @@ def test_an_unknown_exercise_is_refused_and_the_nearest_is_named(double, given):
     assert isinstance(caught.value, LookupError)
 
 
+@pytest.mark.parametrize("given", ["ZZ-2", "zz-2a", "ZZ-2A"])
+def test_of_an_exercise_in_pieces_the_pieces_are_named(lesson, given):
+    lesson.FIRST, lesson.SECOND = Exercise("ZZ-2a", writes="x"), Exercise("ZZ-2b", writes="y")
+    with pytest.raises(UnknownExercise, match=r"¿Querías decir .*ZZ-2a"):
+        check(given, 1)
+    lesson.SECOND.case("siempre")(lambda case, y: None)
+    assert_right("ZZ-2b", 1)
+
+
+@pytest.mark.parametrize("things", [(), (1,), (..., 2)])
+def test_a_question_is_said_to_be_one(double, lesson, things):
+    lesson.QUESTIONS = ("ZZ-4",)
+    with pytest.raises(NotChecked) as caught:
+        check("ZZ-4", *things)
+    assert str(caught.value) == (
+        "ZZ-4 es una pregunta: contéstala en su celda. No tiene comprobación automática."
+    )
+    assert isinstance(caught.value, UnknownExercise)
+
+
 def test_an_id_like_no_other_is_refused_and_all_are_named(double):
     with pytest.raises(UnknownExercise, match=r"Los ejercicios son: .*ZZ-1"):
         check("?", 1)
@@ -442,7 +488,7 @@ def test_arguments_the_wrong_way_round_are_refused(double):
         check(lambda x: x, "ZZ-1")
 
 
-@pytest.mark.parametrize("bad", ["zz-1", "ZZ-0", "ZZ1", ""])
+@pytest.mark.parametrize("bad", ["zz-1", "ZZ-0", "ZZ1", "", "ZZ-1A", "ZZ-1ab", "ZZ-a"])
 def test_an_exercise_with_a_malformed_id_cannot_be_declared(bad):
     with pytest.raises(ValueError, match="two capitals"):
         Exercise(bad, writes="x")
@@ -470,6 +516,7 @@ def test_every_exercise_of_the_course_has_cases_and_an_id_of_its_lesson():
             if isinstance(value, Exercise) and value.id == exercise_id
         }.values()
         assert exercise.cases, exercise_id
+        assert exercise_id not in getattr(module, "QUESTIONS", ())
 
 
 def test_the_deadline_lets_a_call_end_in_time():

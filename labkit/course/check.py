@@ -1,4 +1,4 @@
-"""`check("SD-4", sanas)`: is the answer right, and if not, which misconception does it show?
+"""`check("SD-4b", sanas)`: is the answer right, and if not, which misconception does it show?
 
 It never raises for what an answer does and never hangs: a notebook that is run from top to bottom goes on,
 and an exercise that is not done yet is `pendiente`. With LABKIT_STRICT=1 in the environment anything but
@@ -19,7 +19,15 @@ from typing import Literal
 
 from labkit.course import messages
 from labkit.course.deadline import call_with_deadline
-from labkit.course.exercise import Case, CaseSpec, Exercise, Misconception, find_exercise, known_ids
+from labkit.course.exercise import (
+    Case,
+    CaseSpec,
+    Exercise,
+    Misconception,
+    find_exercise,
+    is_question,
+    known_ids,
+)
 from labkit.course.stub import unfinished
 from labkit.errors import LabkitError
 
@@ -34,6 +42,10 @@ _CLEANUP = 5.0
 
 class UnknownExercise(LabkitError, LookupError):
     """There is no exercise of that id."""
+
+
+class NotChecked(UnknownExercise):
+    """It is a question: nobody but a reader can say whether the answer is right."""
 
 
 class CheckFailed(LabkitError, AssertionError):
@@ -64,11 +76,13 @@ class Verdict:
 def check(exercise_id: str, *things: object) -> Verdict:
     """Try what the learner wrote for that exercise on its cases; the first that fails gives the hint.
 
-    Raises UnknownExercise at once when there is no such exercise, and with LABKIT_STRICT=1 CheckFailed for
-    anything but `ok`.
+    Raises UnknownExercise at once when there is no such exercise (NotChecked for a question), and with
+    LABKIT_STRICT=1 CheckFailed for anything but `ok`.
     """
     exercise = find_exercise(exercise_id) if isinstance(exercise_id, str) else None
     if exercise is None:
+        if isinstance(exercise_id, str) and is_question(exercise_id):
+            raise NotChecked(messages.QUESTION.format(id=exercise_id))
         raise UnknownExercise(_unknown(exercise_id))
     verdict = _judge(exercise, things)
     if verdict.state != "ok" and os.environ.get("LABKIT_STRICT") == "1":
@@ -77,18 +91,25 @@ def check(exercise_id: str, *things: object) -> Verdict:
 
 
 def _judge(exercise: Exercise, things: tuple[object, ...]) -> Verdict:
-    if not things:
-        return _fails(exercise, messages.NOTHING_TO_CHECK.format(id=exercise.id, name=exercise.writes))
-    for thing in things:
-        if missing := unfinished(thing, exercise.writes):
-            text = messages.PENDING.format(id=exercise.id, name=missing)
-            return Verdict(exercise.id, "pendiente", text)
+    names = exercise.arguments
+    if len(things) != len(names):
+        form = messages.TOO_FEW if len(things) < len(names) else messages.TOO_MANY
+        return _fails(exercise, form.format(id=exercise.id, names=", ".join(names)))
+    written = list(zip(names, things, strict=True))[len(exercise.given) :]
+    if missing := [left for name, thing in written if (left := unfinished(thing, name))]:
+        text = messages.PENDING.format(id=exercise.id, names=_listed(missing))
+        return Verdict(exercise.id, "pendiente", text)
     for spec in exercise.cases:
         if hint := _hint(exercise, spec, things):
             return _fails(exercise, hint)
     count = len(exercise.cases)
     cases = messages.ONE_CASE if count == 1 else messages.MANY_CASES.format(count=count)
     return Verdict(exercise.id, "ok", messages.OK.format(id=exercise.id, cases=cases), cases=count)
+
+
+def _listed(names: list[str]) -> str:
+    *first, last = names
+    return messages.AND.format(first=", ".join(first), last=last) if first else last
 
 
 def _fails(exercise: Exercise, hint: str) -> Verdict:
@@ -155,12 +176,13 @@ def _raised_by_answer(traceback: TracebackType | None) -> bool:
 
 def _unknown(given: object) -> str:
     ids = known_ids()
+    capitals = {each.upper(): each for each in ids}
     if not ids:
         known = messages.NO_EXERCISES
     elif not isinstance(given, str):
         return messages.NOT_AN_ID.format(given=repr(given), example=ids[0])
-    elif near := difflib.get_close_matches(given.upper(), ids, n=3, cutoff=0.5):
-        known = messages.NEAREST.format(ids=", ".join(near))
+    elif near := difflib.get_close_matches(given.upper(), capitals, n=3, cutoff=0.5):
+        known = messages.NEAREST.format(ids=", ".join(capitals[each] for each in near))
     else:
         known = messages.ALL_KNOWN.format(ids=", ".join(ids))
     return messages.UNKNOWN_EXERCISE.format(given=repr(given), known=known)

@@ -1,8 +1,8 @@
-"""What an exercise is: a name, what the learner writes, and the cases that watch it behave.
+"""What an exercise is: an id, what the learner writes, and the cases that watch it behave.
 
 A lesson's exercises stand in one module of `labkit.course.cases`, as module-level variables:
 
-    SANAS = Exercise("SD-4", writes="sanas")
+    SANAS = Exercise("SD-4b", writes="sanas")
 
     @SANAS.case("con una instancia muerta en la lista", raised="¿qué debe pasar con las demás?")
     def dead_instance(case: Case, sanas: Callable[[list[str]], list[str]]) -> None:
@@ -12,6 +12,9 @@ A lesson's exercises stand in one module of `labkit.course.cases`, as module-lev
 
 A case looks at behaviour only: who was called, how often, in which order, with which outcome. The first case
 that fails gives the hint, so the cases stand in the order in which a learner should meet the problems.
+
+An exercise of several pieces is several exercises, SD-4a and SD-4b, so that each piece is checked when it is
+written. The questions that nothing checks stand in the module's `QUESTIONS`, a tuple of their ids.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from labkit.course.cases import LESSONS
 T = TypeVar("T")
 CaseFunction = TypeVar("CaseFunction", bound=Callable[..., object])
 
-_ID = re.compile(r"[A-Z]{2}-[1-9][0-9]*")
+_ID = re.compile(r"[A-Z]{2}-[1-9][0-9]*[a-z]?")
 
 
 class Misconception(Exception):
@@ -108,19 +111,29 @@ class CaseSpec:
 class Exercise:
     """An exercise and its cases.
 
-    `writes`: the name that the learner defines. `deadline`: seconds that each case may take.
+    `writes`: the name, or the names, that the learner defines. `given`: the names of what the notebook gives
+    and the check needs too; they come first in the call. `deadline`: seconds that each case may take.
     """
 
     id: str
-    writes: str
+    writes: str | tuple[str, ...]
+    given: tuple[str, ...] = ()
     deadline: float = 5.0
     cases: list[CaseSpec] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
-            raise ValueError(f"an exercise's id is two capitals, a dash and a number, not {self.id!r}")
+            raise ValueError(
+                "an exercise's id is two capitals, a dash, a number and perhaps a lower-case letter, "
+                f"not {self.id!r}"
+            )
         if not self.deadline > 0:
             raise ValueError(f"deadline: a number of seconds above 0, not {self.deadline!r}")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names of all that `check` is called with after the id, in their order."""
+        return (*self.given, *((self.writes,) if isinstance(self.writes, str) else self.writes))
 
     def case(
         self, situation: str, *, raised: str | None = None, late: str | None = None
@@ -140,15 +153,23 @@ class Exercise:
 
 def find_exercise(exercise_id: str) -> Exercise | None:
     """Return the exercise of that id; only its own lesson's cases are imported."""
-    prefix = exercise_id.partition("-")[0]
-    if prefix not in LESSONS:
-        return None
-    return _exercises_of(LESSONS[prefix]).get(exercise_id)
+    module = _lesson_of(exercise_id)
+    return None if module is None else _exercises_of(module).get(exercise_id)
+
+
+def is_question(exercise_id: str) -> bool:
+    """Whether the course asks it and nothing checks it: the learner answers it in words."""
+    module = _lesson_of(exercise_id)
+    return module is not None and exercise_id in getattr(importlib.import_module(module), "QUESTIONS", ())
 
 
 def known_ids() -> list[str]:
     """Return the ids of all exercises, in the order of the course."""
     return [exercise_id for module in LESSONS.values() for exercise_id in _exercises_of(module)]
+
+
+def _lesson_of(exercise_id: str) -> str | None:
+    return LESSONS.get(exercise_id.partition("-")[0])
 
 
 def _exercises_of(module_name: str) -> dict[str, Exercise]:

@@ -3,7 +3,10 @@
 # check: a verdict's line
 OK = "{id} ok · {cases}"
 FAILS = "{id} falla · {hint}"
-PENDING = "{id} pendiente · escribe {name} y vuelve a ejecutar"
+PENDING = "{id} pendiente · escribe {names} y vuelve a ejecutar"
+TOO_FEW = 'faltan argumentos: labkit.check("{id}", {names})'
+TOO_MANY = 'sobran argumentos: labkit.check("{id}", {names})'
+AND = "{first} y {last}"
 ONE_CASE = "1 caso"
 MANY_CASES = "{count} casos"
 
@@ -23,7 +26,7 @@ NEAREST = "¿Querías decir {ids}?"
 ALL_KNOWN = "Los ejercicios son: {ids}."
 NO_EXERCISES = "No hay ejercicios instalados."
 NOT_AN_ID = "{given} no es el nombre de un ejercicio. Escribe primero el nombre: check({example!r}, …)."
-NOTHING_TO_CHECK = "check({id!r}, …) necesita algo que comprobar: check({id!r}, {name})."
+QUESTION = "{id} es una pregunta: contéstala en su celda. No tiene comprobación automática."
 
 # edition
 CODE_PLACEHOLDER = "# TU CÓDIGO AQUÍ"
