@@ -174,7 +174,7 @@ WRONG = {
         flask_with(
             lambda isbn, name: right_view(isbn, name) if isbn in LIBROS else {"error": "no", "codigo": 404}
         ),
-        "contestó 200: quien llama mira el código",
+        "GET /libros/no-existe, un ISBN desconocido, contestó 200: quien llama mira el código",
     ),
     "400": (
         flask_with(lambda isbn, name: right_view(isbn, name) if isbn in LIBROS else ({"error": "no"}, 400)),
@@ -187,7 +187,7 @@ WRONG = {
     "abort(404)": (flask_with(abort_404), "¿quién escribió esa respuesta"),
     "404 as text": (
         flask_with(lambda isbn, name: right_view(isbn, name) if isbn in LIBROS else ("no está", 404)),
-        "sin un objeto JSON que tenga «error»",
+        "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»",
     ),
     "fixed instance": (flask_with(other_name), "¿de dónde saca cada una su nombre?"),
     "name in a global": (name_in_a_global, "dicen ser ['prueba-2', 'prueba-2']"),

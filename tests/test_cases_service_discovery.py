@@ -26,7 +26,7 @@ from flask import Flask, abort, current_app, jsonify, request
 
 import labkit
 from labkit.course.cases import service_discovery
-from labkit.course.check import check
+from labkit.course.check import UnknownExercise, check
 
 direcciones: dict[str, list[str]] = {}
 registro = None
@@ -102,6 +102,14 @@ def prepared():
     labkit.stop_all(grace=0)
 
 
+EXERCISES = (
+    service_discovery.HEALTH_APP,
+    service_discovery.HEALTHY,
+    service_discovery.WATCH,
+    service_discovery.LEASES,
+    service_discovery.CLIENT,
+)
+
 LIMIT = 1  # seconds that an answer waits for an instance, as the statements ask
 
 
@@ -111,20 +119,12 @@ def quick(monkeypatch):
     monkeypatch.setitem(globals(), "LIMIT", 0.5)
     monkeypatch.setattr(service_discovery, "_UNHURRIED", 0.1)
     monkeypatch.setattr(service_discovery, "_SLOW", 1.2)
-    for exercise in (service_discovery.HEALTH, service_discovery.LEASES, service_discovery.CLIENT):
+    for exercise in EXERCISES:
         monkeypatch.setattr(exercise, "deadline", 5)
     patient = service_discovery._eventually
     monkeypatch.setattr(
         service_discovery, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 1))
     )
-
-
-@pytest.fixture
-def only_vigilar(monkeypatch):
-    """Of SD-4 the cases that watch `vigilar`: those before it pass, and take their time."""
-    cases = service_discovery.HEALTH.cases
-    watching = [case for case in cases if case.function.__name__.startswith("watch_")]
-    monkeypatch.setattr(service_discovery.HEALTH, "cases", watching)
 
 
 @pytest.fixture
@@ -216,6 +216,10 @@ def third_is_one_of_the_two():
     return envios[0], treinta()
 
 
+def third_has_a_name_of_its_own():
+    return tercera_nueva("envios-3"), treinta()
+
+
 def third_is_a_group():
     grupo = labkit.serve(servicio_envios, name="envios-tercera", replicas=1)
     registrar("envios", grupo[0].url)
@@ -277,14 +281,18 @@ def keys_are_numbers():
 
 
 SD_2_WRONG = {
-    "not registered": (third_not_registered, "ninguna es la de tercera"),
+    "not registered": (third_not_registered, "ninguna es la de tercera (http://127.0.0.1:"),
     "measured too early": (third_measured_too_early, "¿mediste antes de registrarla?"),
     "host:port": (third_registered_by_host_and_port, "con su dirección completa"),
     "another service": (third_registered_under_another_service, "ninguna es la de tercera"),
     "with a path": (third_registered_with_its_path, "con su dirección completa"),
     "twice": (third_registered_twice, "reparte 4 direcciones"),
-    "the name of all": (third_takes_the_name_of_all, "se llama envios y se pide envios-tercera"),
+    "the name of all": (
+        third_takes_the_name_of_all,
+        "se llama envios y se pide envios-tercera: servir con un nombre que ya existe sustituye",
+    ),
     "one of the two": (third_is_one_of_the_two, "se llama envios-1"),
+    "a new name": (third_has_a_name_of_its_own, "se llama envios-3 y se pide envios-tercera"),
     "a group": (third_is_a_group, "tercera es un grupo"),
     "an app": (third_is_an_app, "tercera es un Flask"),
     "an address": (third_is_its_address, "tercera es un texto"),
@@ -366,8 +374,12 @@ def test_sd_2_right(prepared, answer):
 
 
 def test_sd_2_pending(prepared):
-    assert_pending("SD-2", registro, ..., ...)
-    assert_pending("SD-2", registro, tercera_nueva(), ...)
+    def said(*things):
+        return assert_pending("SD-2", registro, *things).text
+
+    assert said(..., ...) == "SD-2 pendiente · escribe tercera y reparto y vuelve a ejecutar"
+    assert said(tercera_nueva(), ...) == "SD-2 pendiente · escribe reparto y vuelve a ejecutar"
+    assert said(..., treinta()) == "SD-2 pendiente · escribe tercera y vuelve a ejecutar"
 
 
 def test_sd_2_without_its_registry(prepared):
@@ -490,7 +502,7 @@ SD_3_WRONG = {
     "stopped first": (stopped_before_the_first, "con todas vivas quedaron 6 compras"),
     "not started again": (not_started_again, "al final quedaron 6 compras"),
     "started too late": (started_after_measuring, "al final quedaron 6 compras"),
-    "all stopped": (all_stopped, "fallaron 12 de 12 compras"),
+    "all stopped": (all_stopped, "se esperaban entre 5 y 7 compras sin respuesta de 12, y fueron 12"),
     "touched the registry": (removed_from_the_registry_too, "¿cuántas detuviste?"),
     "another one": (another_one_stopped, "no falló ninguna compra"),
     "another port": (started_on_another_port, "¿arrancaste la instancia en su puerto"),
@@ -546,12 +558,44 @@ def test_sd_3_right(prepared, answer):
 
 
 def test_sd_3_pending(prepared):
-    assert_pending("SD-3", ..., ...)
-    assert_pending("SD-3", {"todas vivas": {}, "una detenida": ...}, True)
-    assert_pending("SD-3", measured(), ...)
+    def said(*things):
+        return assert_pending("SD-3", *things).text
+
+    assert said(..., ...) == "SD-3 pendiente · escribe tabla y sigue_repartida y vuelve a ejecutar"
+    unmeasured = {"todas vivas": {}, "una detenida": ...}
+    assert said(unmeasured, True) == "SD-3 pendiente · escribe tabla y vuelve a ejecutar"
+    assert said(measured(), ...) == "SD-3 pendiente · escribe sigue_repartida y vuelve a ejecutar"
 
 
-# SD-4: the application
+@pytest.mark.parametrize("things", [(), (..., 1), ([], 1), (1, 2, 3, 4)])
+def test_how_sd_2_is_called_is_told(things):
+    number = "sobran" if len(things) > 3 else "faltan"
+    assert_wrong(
+        "SD-2",
+        *things,
+        hint_contains=f'{number} argumentos: labkit.check("SD-2", registro, tercera, reparto)',
+    )
+
+
+@pytest.mark.parametrize("things", [(), (None,), ("SD-1",)])
+def test_sd_1_is_a_question(things):
+    with pytest.raises(UnknownExercise, match="SD-1 es una pregunta: contéstala en su celda") as caught:
+        check("SD-1", *things)
+    assert "ningún" not in str(caught.value)
+
+
+def test_who_asks_for_sd_4_hears_of_its_pieces():
+    with pytest.raises(UnknownExercise, match=r"¿Querías decir SD-4[abc], SD-4[abc], SD-4[abc]\?"):
+        check("SD-4", sanas)
+
+
+def test_sd_2_with_another_registry():
+    assert_wrong("SD-2", None, 1, 2, hint_contains="tercera es un número")
+    with labkit.serve(servicio_envios, name="envios-tercera") as tercera:
+        assert_wrong("SD-2", None, tercera, {}, hint_contains="registro es None: ejecuta otra vez")
+
+
+# SD-4a
 
 
 def envios_con_salud(name):
@@ -611,6 +655,17 @@ def health_for_ever(app):
     return ("averiada", 503) if hasattr(app, "rota") else "bien"
 
 
+def everything_breaks(name):
+    app = Flask(name)
+
+    @app.get("/stock/<isbn>")
+    def stock(isbn):
+        return ("averiada", 503) if app.config.get("AVERIADA") else {"instancia": name}
+
+    app.get("/health")(lambda: stock("1"))
+    return app
+
+
 def health_served(name):
     return labkit.serve(with_health(lambda app: "bien")(name), name="envios-servido")
 
@@ -642,22 +697,23 @@ HEALTH_APP_WRONG = {
         "/health contestó 500: se pide 503",
     ),
     "for ever": (with_health(health_for_ever), "reparada, /health contestó 503"),
+    "everything breaks": (everything_breaks, "con AVERIADA activada, GET /stock/42 contestó 503"),
     "returns the view": (lambda name: lambda: "bien", "devolvió una función"),
     "raises": (lambda name: servicio_envios(), "tu código lanzó TypeError"),
 }
 
 
 @table(HEALTH_APP_WRONG)
-def test_sd_4_app_wrong(quick, answer, hint):
-    assert_wrong("SD-4", answer, sanas, vigilar, hint_contains=hint)
+def test_sd_4a_wrong(quick, answer, hint):
+    assert_wrong("SD-4a", answer, hint_contains=hint)
 
 
-def test_sd_4_app_that_is_served_already():
-    assert_wrong("SD-4", health_served, sanas, vigilar, hint_contains="un servicio ya en marcha")
+def test_sd_4a_that_is_served_already():
+    assert_wrong("SD-4a", health_served, hint_contains="un servicio ya en marcha")
     assert not labkit.services()["envios-servido"].running
 
 
-# SD-4: sanas
+# SD-4b
 
 
 def contesta(url, **options):
@@ -812,25 +868,28 @@ SANAS_WRONG = {
 
 
 SANAS_WAITS = {
-    "no limit": (sanas_without_timeout, "s y sanas la dio por buena"),
-    "too long a limit": (sanas_with_a_long_timeout, "s y sanas la dio por buena"),
-    "measured afterwards": (sanas_measures_afterwards, "sanas esperó hasta el final"),
+    "no limit": (sanas_without_timeout, "la dio por buena: ¿lleva tu petición un tiempo límite"),
+    "too long a limit": (sanas_with_a_long_timeout, "un tiempo límite, y de cuántos segundos?"),
+    "measured afterwards": (
+        sanas_measures_afterwards,
+        "esperó hasta el final para descartarla: ¿lleva tu petición un tiempo límite",
+    ),
 }
 
 
 @table(SANAS_WRONG)
-def test_sd_4_sanas_wrong(quick, answer, hint):
-    assert_wrong("SD-4", envios_con_salud, answer, vigilar, hint_contains=hint)
+def test_sd_4b_wrong(quick, answer, hint):
+    assert_wrong("SD-4b", answer, hint_contains=hint)
 
 
-def test_sd_4_sanas_waits(quick):
+def test_sd_4b_waits(quick):
     def verify(answer, hint):
-        assert_wrong("SD-4", envios_con_salud, answer, vigilar, hint_contains=hint)
+        assert_wrong("SD-4b", answer, hint_contains=hint)
 
     at_once(verify, SANAS_WAITS.values())
 
 
-# SD-4: vigilar
+# SD-4c
 
 
 def watch_once(registro, fin):
@@ -942,6 +1001,47 @@ def watch_ends_the_program(registro, fin):
     sys.exit()
 
 
+def watch_swapped(fin, registro):
+    while not fin.is_set():
+        watch_once(registro, fin)
+
+
+def watch_meets_none(registro, fin):
+    None.todas()
+
+
+def watch_registers_the_well(registro, fin):
+    while not fin.wait(0.05):
+        conocidas = registro.todas()
+        vivas = sanas(conocidas)
+        for url in conocidas:
+            if url in vivas:
+                registro.registrar(url)
+            else:
+                registro.quitar(url)
+
+
+def watch_every(seconds):
+    def vigilar(registro, fin):
+        while True:
+            conocidas = registro.todas()
+            vivas = sanas_in_threads(conocidas)
+            for url in conocidas:
+                if url not in vivas:
+                    registro.quitar(url)
+            if fin.wait(seconds):
+                return
+
+    return vigilar
+
+
+def watch_without_pause(registro, fin):
+    while not fin.is_set():
+        for url in registro.todas():
+            if not contesta(url):
+                registro.quitar(url)
+
+
 def watch_raises_broken_text(registro, fin):
     raise BrokenText
 
@@ -949,12 +1049,30 @@ def watch_raises_broken_text(registro, fin):
 VIGILAR_WRONG = {
     "once": (watch_once, "¿revisas una sola vez?"),
     "while not fin": (watch_while_not_event, "terminó sin que nadie activara fin, y la muerta sigue"),
-    "empties and fills": (watch_empties_and_fills, "vigilar quitó una dirección sana"),
+    "empties and fills": (watch_empties_and_fills, "una dirección sana, aunque luego la volvió a registrar"),
     "reads twice": (watch_reads_twice, "¿qué lista decide a quién quitas?"),
-    "removes the well": (watch_removes_the_well, "vigilar quitó una dirección sana"),
+    "removes the well": (
+        watch_removes_the_well,
+        "vigilar quitó una dirección sana: ¿qué condición decide a quién quitas?",
+    ),
     "its own copy": (watch_changes_its_copy, "¿a quién le pides que la quite?"),
     "reads the list once": (watch_reads_the_list_once, "¿cuándo lee tu bucle la lista?"),
     "looks inside": (watch_looks_inside, "solo se promete todas, registrar y quitar"),
+    "swapped": (watch_swapped, "primero el registro y después fin"),
+    "swapped, asks first": (
+        lambda fin, registro: vigilar(registro, fin),
+        "¿en qué orden están tus parámetros?",
+    ),
+    "swapped, reads first": (lambda fin, registro: registro.todas(), "¿en qué orden están tus parámetros?"),
+    "another's mistake": (
+        watch_meets_none,
+        "lanzó AttributeError ('NoneType' object has no attribute 'todas')",
+    ),
+    "registers the well": (watch_registers_the_well, "otro hilo quitó una dirección sana mientras revisabas"),
+    "30 seconds": (watch_every(30), "entre una revisión y la siguiente esperas 30 s"),
+    "5 seconds": (watch_every(5), "entre una revisión y la siguiente esperas 5 s"),
+    "no pause": (watch_without_pause, "¿qué pausa hace tu bucle entre dos revisiones?"),
+    "hardly a pause": (watch_every(0.0001), "¿qué pausa hace tu bucle entre dos revisiones?"),
     "removes a list": (watch_deletes, "vigilar lanzó TypeError"),
     "until all are well": (watch_until_all_are_well, "¿revisas una sola vez?"),
     "a thread of its own": (watch_in_a_thread_of_its_own, "vigilar terminó sin que nadie activara fin"),
@@ -964,13 +1082,13 @@ VIGILAR_WRONG = {
 
 
 @table(VIGILAR_WRONG)
-def test_sd_4_vigilar_wrong(nothing_left, quick, only_vigilar, answer, hint):
-    assert_wrong("SD-4", envios_con_salud, sanas, answer, hint_contains=hint)
+def test_sd_4c_wrong(nothing_left, quick, answer, hint):
+    assert_wrong("SD-4c", answer, hint_contains=hint)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_sd_4_vigilar_that_nobody_awaits(nothing_left, quick, only_vigilar):
-    assert_wrong("SD-4", envios_con_salud, sanas, watch_async, hint_contains="vigilar terminó sin que nadie")
+def test_sd_4c_that_nobody_awaits(nothing_left, quick):
+    assert_wrong("SD-4c", watch_async, hint_contains="vigilar terminó sin que nadie")
 
 
 VIGILAR_SLOW = {
@@ -981,14 +1099,14 @@ VIGILAR_SLOW = {
 }
 
 
-def test_sd_4_vigilar_slow(nothing_left, quick, only_vigilar):
+def test_sd_4c_slow(nothing_left, quick):
     def verify(answer, hint):
-        assert_wrong("SD-4", envios_con_salud, sanas, answer, hint_contains=hint)
+        assert_wrong("SD-4c", answer, hint_contains=hint)
 
     at_once(verify, VIGILAR_SLOW.values())
 
 
-# SD-4: right
+# SD-4: right, and not yet written
 
 
 def health_by_current_app(name):
@@ -1059,13 +1177,21 @@ def sanas_by_aiohttp(urls):
     return list(itertools.compress(urls, labkit.run(todas())))
 
 
-def watch_by_the_minute(registro, fin):
+def watch_by_the_second(registro, fin):
     while True:
         conocidas = registro.todas()
         for url in set(conocidas) - set(sanas_in_threads(conocidas)):
             registro.quitar(url)
-        if fin.wait(60):
+        if fin.wait(1):
             return
+
+
+def watch_by_the_clock(registro, fin):
+    while not fin.is_set():
+        for url in registro.todas():
+            if not contesta(url):
+                registro.quitar(url)
+        time.sleep(1)
 
 
 def watch_with_sleep(registro, fin):
@@ -1088,17 +1214,36 @@ def watch_with_a_helper_thread(registro, fin):
     hilo.join()
 
 
-SD_4_RIGHT = {
-    "the master": (envios_con_salud, sanas, vigilar),
-    "threads": (health_by_current_app, sanas_in_threads, watch_with_sleep),
-    "as_completed": (envios_con_salud, sanas_as_completed, watch_with_a_helper_thread),
-    "session": (health_by_before_request, sanas_by_session, watch_by_the_minute),
-    "aiohttp": (envios_con_salud, sanas_by_aiohttp, vigilar),
-}
+def watch_while_another_thread_waits(registro, fin):
+    hilo = threading.Thread(target=vigilar, args=(registro, fin))
+    hilo.start()
+    while not fin.wait(60):
+        pass
+    hilo.join()
+
+
+SD_4_RIGHT = [
+    *(("SD-4a", answer) for answer in (envios_con_salud, health_by_current_app, health_by_before_request)),
+    *(
+        ("SD-4b", answer)
+        for answer in (sanas, sanas_in_threads, sanas_as_completed, sanas_by_session, sanas_by_aiohttp)
+    ),
+    *(
+        ("SD-4c", answer)
+        for answer in (
+            vigilar,
+            watch_with_sleep,
+            watch_with_a_helper_thread,
+            watch_while_another_thread_waits,
+            watch_by_the_second,
+            watch_by_the_clock,
+        )
+    ),
+]
 
 
 def test_sd_4_right(nothing_left):
-    at_once(partial(assert_right, "SD-4"), SD_4_RIGHT.values())
+    at_once(assert_right, SD_4_RIGHT)
 
 
 def test_sd_4_pending():
@@ -1114,9 +1259,9 @@ def test_sd_4_pending():
         # TU CÓDIGO AQUÍ
         ...
 
-    assert_pending("SD-4", envios_con_salud_stub, sanas_stub, vigilar_stub)
-    assert_pending("SD-4", envios_con_salud, sanas_stub, vigilar_stub)
-    assert_pending("SD-4", envios_con_salud, sanas, vigilar_stub)
+    assert "escribe envios_con_salud y" in assert_pending("SD-4a", envios_con_salud_stub).text
+    assert "escribe sanas y" in assert_pending("SD-4b", sanas_stub).text
+    assert "escribe vigilar y" in assert_pending("SD-4c", vigilar_stub).text
 
 
 # SD-5
@@ -1283,14 +1428,44 @@ def list_with_duplicates():
     return Duplicates
 
 
+class AsAGenerator(Arriendos):
+    def vivas(self):
+        for url, fin in self.vence.items():
+            if self.reloj() < fin:
+                yield url
+
+
 SD_5_WRONG = {
     "no return": (leases_with(vivas=lambda self: print(end="")), "vivas() no devolvió nada"),
     "clock not called": (
         leases_with(registrar=register_sets(lambda self, url: self.reloj + self.ttl)),
-        "cómo lees el reloj",
+        "for +: 'Reloj' and 'int'): ¿qué guarda tu clase de cada dirección, y cómo lees el reloj?",
     ),
     "a set": (leases_with(vivas=lambda self: set(Arriendos.vivas(self))), "vivas() devolvió un conjunto"),
     "how many": (leases_with(vivas=lambda self: len(self.vence)), "vivas() devolvió un número"),
+    "a dict": (
+        leases_with(vivas=lambda self: dict.fromkeys(Arriendos.vivas(self))),
+        "vivas() devolvió un diccionario: se pide una lista",
+    ),
+    "a generator": (AsAGenerator, "vivas() devolvió un generador: se pide una lista"),
+    "no self": (leases_with(registrar=lambda url: url), "registrar no se puede llamar así: registrar(url)"),
+    "no self in vivas": (
+        leases_with(vivas=lambda: ["a"]),
+        "¿Qué parámetros lleva su firma, y cuál es el primero?",
+    ),
+    "no self in __init__": (leases_with(__init__=lambda ttl, reloj: None), "su __init__, además de self"),
+    "a property": (
+        leases_with(vivas=property(Arriendos.vivas)),
+        "se pide un método que se llame así: vivas()",
+    ),
+    "no method": (
+        type("Arriendos", (), {"__init__": Arriendos.__init__}),
+        "le falta: registrar, renovar, vivas",
+    ),
+    "the object": (
+        Arriendos(30, time.monotonic),
+        'pasa la clase, sin crearla: labkit.check("SD-5", Arriendos)',
+    ),
     "pairs": (leases_with(vivas=lambda self: list(self.vence.items())), "vivas() devolvió [('b', 130.0)"),
     "sorted": (leases_with(vivas=lambda self: sorted(Arriendos.vivas(self))), "se pide ese orden"),
     "shared": (SharedByAll, "comparten sus direcciones"),
@@ -1406,20 +1581,13 @@ class AsADataclass:
             return tuple(fila.url for fila in self.filas if fila.fin > self.reloj())
 
 
-class AsAGenerator(Arriendos):
-    def vivas(self):
-        for url, fin in self.vence.items():
-            if self.reloj() < fin:
-                yield url
-
-
 class MovedWhenRegisteredAgain(Arriendos):
     def registrar(self, url):
         self.vence.pop(url, None)
         self.vence[url] = self.reloj() + self.ttl
 
 
-SD_5_RIGHT = [Arriendos, FromTheStart, AsADataclass, AsAGenerator, MovedWhenRegisteredAgain]
+SD_5_RIGHT = [Arriendos, FromTheStart, AsADataclass, MovedWhenRegisteredAgain]
 
 
 @pytest.mark.parametrize("answer", SD_5_RIGHT)
@@ -1676,6 +1844,18 @@ def no_timeout_caught(self, ruta):
     raise ConnectionError
 
 
+def forgets_the_dead(self, ruta):
+    self.urls = self.lista()
+    self.turno += 1
+    inicio = self.turno % len(self.urls) if self.urls else 0
+    for url in self.urls[inicio:] + self.urls[:inicio]:
+        try:
+            return self.llamar(url, ruta)
+        except requests.RequestException:
+            self.urls.remove(url)
+    raise ConnectionError
+
+
 class AsksAtCreation(Cliente):
     def __init__(self, registro):
         super().__init__(registro)
@@ -1729,6 +1909,12 @@ SD_6_WRONG = {
     "None at last": (client_with(pedir=none_at_last), "devolvió None: se pide ConnectionError"),
     "RuntimeError at last": (client_with(pedir=runtime_error_at_last), "lanzó RuntimeError"),
     "asks at creation": (AsksAtCreation, "¿a quién llamas al crear el Cliente?"),
+    "forgets the dead": (client_with(pedir=forgets_the_dead), "y qué le quitas?"),
+    "the object": (
+        Cliente("http://127.0.0.1:9"),
+        'pasa la clase, sin crearla: labkit.check("SD-6", Cliente)',
+    ),
+    "no self": (client_with(pedir=lambda ruta: ruta), "pedir no se puede llamar así: pedir(ruta)"),
     "divides by zero": (
         client_with(pedir=divides_by_zero_without_asking_twice),
         "sin registro desde el principio, pedir lanzó ZeroDivisionError",
@@ -1745,11 +1931,11 @@ SD_6_WAITS = {
     "registry's Timeout": (client_with(lista=list_no_timeout_caught), "cuando se agota el tiempo"),
     "no limit": (
         client_with(llamar=lambda self, url, ruta: requests.get(url + ruta)),
-        "s y esperaste su respuesta",
+        "s y esperaste su respuesta: ¿lleva tu petición un tiempo límite, y de cuántos segundos?",
     ),
     "too long a limit": (
         client_with(llamar=lambda self, url, ruta: requests.get(url + ruta, timeout=10)),
-        "s y esperaste su respuesta",
+        "s y esperaste su respuesta: ¿lleva tu petición un tiempo límite, y de cuántos segundos?",
     ),
     "instance's Timeout": (client_with(pedir=no_timeout_caught), "cuando se agota el tiempo"),
     "registry without limit": (client_with(lista=list_without_timeout), "¿cuánto esperas al registro?"),
@@ -1848,7 +2034,14 @@ class LeastRecentlyUsed:
         raise ConnectionError
 
 
-SD_6_RIGHT = [Cliente, BySession, ByDeque, LeastRecentlyUsed]
+class EmptyIsNotGood(Cliente):
+    """A registry that knows nobody is one that has just started: the last list is better."""
+
+    def lista(self):
+        return super().lista() or self.urls
+
+
+SD_6_RIGHT = [Cliente, EmptyIsNotGood, BySession, ByDeque, LeastRecentlyUsed]
 
 
 def test_sd_6_right(nothing_left):
@@ -1890,8 +2083,8 @@ HOSTILE = {"exits": (exits, "SystemExit"), "broken text": (raises_broken_text, "
 
 @table(HOSTILE)
 def test_hostile(nothing_left, quick, answer, hint):
-    assert_wrong("SD-4", answer, sanas, vigilar, hint_contains=hint)
-    assert_wrong("SD-4", envios_con_salud, answer, vigilar, hint_contains=hint)
+    assert_wrong("SD-4a", answer, hint_contains=hint)
+    assert_wrong("SD-4b", answer, hint_contains=hint)
     assert_wrong("SD-5", answer, hint_contains=hint)
     assert_wrong("SD-5", leases_with(vivas=answer), hint_contains=hint)
     assert_wrong("SD-6", answer, hint_contains=hint)
@@ -1905,7 +2098,9 @@ def test_things_of_another_kind_are_told_wrong(nothing_left, thing):
     for things in (
         ("SD-2", SimpleNamespace(url="http://127.0.0.1:9"), thing, thing),
         ("SD-3", thing, thing),
-        ("SD-4", thing, thing, thing),
+        ("SD-4a", thing),
+        ("SD-4b", thing),
+        ("SD-4c", thing),
         ("SD-5", thing),
         ("SD-6", thing),
     ):
@@ -1913,15 +2108,15 @@ def test_things_of_another_kind_are_told_wrong(nothing_left, thing):
 
 
 def test_endless_loops(nothing_left, quick, monkeypatch):
-    for exercise in (service_discovery.HEALTH, service_discovery.LEASES, service_discovery.CLIENT):
+    for exercise in EXERCISES:
         monkeypatch.setattr(exercise, "deadline", 0.5)
-    assert_wrong("SD-4", endless, sanas, vigilar, hint_contains="no terminó en 0.5 s")
-    assert_wrong("SD-4", envios_con_salud, endless, vigilar, hint_contains="no terminó en 0.5 s")
+    assert_wrong("SD-4a", endless, hint_contains="no terminó en 0.5 s")
+    assert_wrong("SD-4b", endless, hint_contains="no terminó en 0.5 s")
     assert_wrong("SD-5", leases_with(vivas=endless), hint_contains="no terminó en 0.5 s")
     assert_wrong("SD-6", client_with(pedir=endless), hint_contains="no terminó en 0.5 s")
 
 
-def test_waiting_long(nothing_left, quick, only_vigilar, monkeypatch):
+def test_waiting_long(nothing_left, quick, monkeypatch):
     monkeypatch.setattr(service_discovery.CLIENT, "deadline", 0.5)
     gate = threading.Event()
 
@@ -1930,7 +2125,7 @@ def test_waiting_long(nothing_left, quick, only_vigilar, monkeypatch):
 
     began = time.monotonic()
     try:
-        assert_wrong("SD-4", envios_con_salud, sanas, waits, hint_contains="no había leído el registro")
+        assert_wrong("SD-4c", waits, hint_contains="no había leído el registro")
         assert_wrong("SD-6", client_with(pedir=waits), hint_contains="no terminó en 0.5 s")
     finally:
         gate.set()

@@ -26,12 +26,47 @@ def expect_call(case: Case, thing: Any, call: str) -> None:
     """Fail unless the answer can be called as the statement says, e.g. `sanas(urls)`."""
     name, _, rest = call.partition("(")
     case.expect(callable(thing), f"{name} es {kind(thing)}: se pide algo que se pueda llamar así: {call}")
+    if not _takes(thing, rest):
+        own = "su __init__, además de self" if isinstance(thing, type) else "su firma"
+        case.fail(f"lo que escribiste no se puede llamar así: {call}. ¿Qué parámetros tiene {own}?")
+
+
+def expect_class(case: Case, thing: Any, call: str, methods: tuple[str, ...], check: str) -> None:
+    """Fail unless it is called as the statement says, and is not an object made of it already."""
+    made = not isinstance(thing, type) and any(hasattr(type(thing), _name(each)) for each in methods)
+    case.expect(not made, f"pasa la clase, sin crearla: {check}")
+    expect_call(case, thing, call)
+
+
+def expect_methods(case: Case, thing: Any, calls: tuple[str, ...]) -> None:
+    """Fail unless an object of the learner's class has these methods, e.g. `registrar(url)`."""
+    missing = [_name(call) for call in calls if not hasattr(thing, _name(call))]
+    case.expect(not missing, f"a tu clase le falta: {', '.join(missing)}")
+    for call in calls:
+        name, _, rest = call.partition("(")
+        method = getattr(thing, name)
+        case.expect(callable(method), f"{name} es {kind(method)}: se pide un método que se llame así: {call}")
+        case.expect(
+            _takes(method, rest),
+            f"el método {name} no se puede llamar así: {call}. ¿Qué parámetros lleva su firma, y cuál es el primero?",
+        )
+
+
+def _name(call: str) -> str:
+    return call.partition("(")[0]
+
+
+def _takes(thing: Any, arguments: str) -> bool:
+    """Whether it can be called with the arguments that end a call's text, e.g. `ttl, reloj)`."""
+    given = arguments.rstrip(")")
     try:
-        inspect.signature(thing).bind(*rest.rstrip(")").split(", "))
+        inspect.signature(thing).bind(*(given.split(", ") if given else ()))
     except TypeError:
-        case.fail(f"lo que escribiste no se puede llamar así: {call}. ¿Qué parámetros tiene?")
-    except ValueError:  # something written in C, whose parameters nobody knows
-        pass
+        return False
+    except ValueError:
+        # A method without self has no signature. Nor has what is written in C: nobody knows its parameters.
+        return not inspect.ismethod(thing)
+    return True
 
 
 def flask_app(case: Case, make: Callable[[str], Any], name: str) -> Flask:

@@ -41,12 +41,14 @@ def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     answer = get(case, service, "/libros/no-existe")
     case.expect(
         answer.status_code == 404,
-        f"con un ISBN desconocido contestó {answer.status_code}: quien llama mira el código antes que el texto",
+        f"GET /libros/no-existe, un ISBN desconocido, contestó {answer.status_code}: "
+        "quien llama mira el código antes que el texto",
     )
     data = json_object(answer)
     case.expect(
         data is not None and "error" in data,
-        "el 404 llegó sin un objeto JSON que tenga «error»: ¿quién escribió esa respuesta, tú o Flask?",
+        "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»: "
+        "¿quién escribió esa respuesta, tú o Flask?",
     )
 
 
