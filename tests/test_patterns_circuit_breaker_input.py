@@ -161,6 +161,11 @@ def test_other_functions_that_are_none_are_refused(given):
         CircuitBreaker().add_listener(given)
 
 
+def test_a_listener_instead_of_a_list_of_them_is_told():
+    with pytest.raises(TypeError, match="una lista de funciones"):
+        CircuitBreaker(listeners=print)
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -153,6 +153,8 @@ class CircuitBreaker:
         self._successes = self._failures = self._slow = self._ignored = self._discarded = 0
         self._rejected = self._opened = self._recovered = 0
 
+        if not isinstance(listeners, Collection):
+            raise TypeError(messages.BAD_LISTENERS.format(given=listeners))
         self._listeners = tuple(valid_function(each, messages.BAD_LISTENER) for each in listeners)
         self._undelivered: deque[Event] = deque()
         self._delivering = threading.Lock()

@@ -22,6 +22,7 @@ NEVER_COUNTED = (
 BAD_LISTENER = (
     "El oyente {given!r} no vale: se acepta una función corriente (no una corrutina) de un argumento."
 )
+BAD_LISTENERS = "listeners vale {given!r}: se acepta una lista de funciones, por ejemplo [print]."
 UNKNOWN_LISTENER = "El oyente {given!r} no está entre los de «{name}»."
 NEEDS_WINDOW = (
     "{name} solo tiene sentido con una ventana: añade window=CountWindow(llamadas) o "
