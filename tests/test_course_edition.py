@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from labkit.course.edition import UnbalancedSolution, learner_edition, to_text
+from labkit.course.edition import UnbalancedSolution, learner_edition, tidy, to_text
 from labkit.errors import LabkitError
 
 
@@ -147,6 +147,14 @@ def test_the_notebooks_metadata_are_the_same_for_all():
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
     }
     nbformat.validate(made)
+
+
+def test_of_a_widget_the_file_keeps_what_stands_beside_it():
+    cell = code("labkit.panel()")
+    widget = {"model_id": "7c1f", "version_major": 2, "version_minor": 0}
+    data = {"text/plain": "pagos · corriendo", "application/vnd.jupyter.widget-view+json": widget}
+    cell.outputs = [new_output("execute_result", data=data, execution_count=1)]
+    assert tidy(new_notebook(cells=[cell])).cells[0].outputs[0].data == {"text/plain": "pagos · corriendo"}
 
 
 def test_the_master_stays_as_it_is_and_the_text_is_always_the_same():

@@ -31,6 +31,7 @@ _BEGIN, _END = "BEGIN SOLUTION", "END SOLUTION"
 _PLACEHOLDER_LINE = re.compile(r"\s*\w+( *:[^=]+)? = \.\.\.\s*(#.*)?")
 
 # What stays of the metadata; the rest is a front end's or a run's, and would change without a reason.
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _CELL_METADATA = ("deletable", "editable", "jupyter", "nbgrader", "slideshow", "tags")
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _LANGUAGE_INFO = {"name": "python", "pygments_lexer": "ipython3"}
@@ -68,6 +69,8 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             if "metadata" in output:
                 output.metadata = _node({})
+            # A widget lives in a kernel: a file shows what stands beside it, a table for example.
+            output.get("data", {}).pop(_WIDGET, None)
     notebook.metadata = _node({"kernelspec": _KERNELSPEC, "language_info": _LANGUAGE_INFO})
     return notebook
 
