@@ -8,6 +8,8 @@ A check that takes several things gets them in the same order.
 
 from __future__ import annotations
 
+import re
+
 from labkit.course.check import Verdict, check
 
 
@@ -21,6 +23,7 @@ def assert_wrong(exercise_id: str, *answer: object, hint_contains: str) -> Verdi
     verdict = check(exercise_id, *answer)
     assert verdict.state == "falla", verdict.text
     assert hint_contains in verdict.hint, verdict.hint
+    assert not re.search(r"\b_[A-Za-z]|well_instance", verdict.hint), "names of the cases' own"
     return verdict
 
 

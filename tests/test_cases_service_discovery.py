@@ -144,8 +144,8 @@ def nothing_left():
 
 
 def at_once(verify, answers):
-    """Verify answers that mostly wait, six at a time; the first that is not as it should be is raised."""
-    with ThreadPoolExecutor(6) as pool:
+    """Verify answers that mostly wait, eight at a time; the first that is not as it should be is raised."""
+    with ThreadPoolExecutor(8) as pool:
         for verified in [pool.submit(verify, *answer) for answer in answers]:
             verified.result()
 
@@ -1051,12 +1051,6 @@ VIGILAR_WRONG = {
     "while not fin": (watch_while_not_event, "terminó sin que nadie activara fin, y la muerta sigue"),
     "empties and fills": (watch_empties_and_fills, "una dirección sana, aunque luego la volvió a registrar"),
     "reads twice": (watch_reads_twice, "¿qué lista decide a quién quitas?"),
-    "removes the well": (
-        watch_removes_the_well,
-        "vigilar quitó una dirección sana: ¿qué condición decide a quién quitas?",
-    ),
-    "its own copy": (watch_changes_its_copy, "¿a quién le pides que la quite?"),
-    "reads the list once": (watch_reads_the_list_once, "¿cuándo lee tu bucle la lista?"),
     "looks inside": (watch_looks_inside, "solo se promete todas, registrar y quitar"),
     "swapped": (watch_swapped, "primero el registro y después fin"),
     "swapped, asks first": (
@@ -1069,8 +1063,6 @@ VIGILAR_WRONG = {
         "lanzó AttributeError ('NoneType' object has no attribute 'todas')",
     ),
     "registers the well": (watch_registers_the_well, "otro hilo quitó una dirección sana mientras revisabas"),
-    "30 seconds": (watch_every(30), "entre una revisión y la siguiente esperas 30 s"),
-    "5 seconds": (watch_every(5), "entre una revisión y la siguiente esperas 5 s"),
     "no pause": (watch_without_pause, "¿qué pausa hace tu bucle entre dos revisiones?"),
     "hardly a pause": (watch_every(0.0001), "¿qué pausa hace tu bucle entre dos revisiones?"),
     "removes a list": (watch_deletes, "vigilar lanzó TypeError"),
@@ -1092,6 +1084,14 @@ def test_sd_4c_that_nobody_awaits(nothing_left, quick):
 
 
 VIGILAR_SLOW = {
+    "removes the well": (
+        watch_removes_the_well,
+        "vigilar quitó una dirección sana: ¿qué condición decide a quién quitas?",
+    ),
+    "its own copy": (watch_changes_its_copy, "¿a quién le pides que la quite?"),
+    "reads the list once": (watch_reads_the_list_once, "¿cuándo lee tu bucle la lista?"),
+    "30 seconds": (watch_every(30), "entre una revisión y la siguiente esperas 30 s"),
+    "5 seconds": (watch_every(5), "entre una revisión y la siguiente esperas 5 s"),
     "for ever": (watch_for_ever, "fin está activado y vigilar sigue"),
     "waits for the end": (watch_waits_for_the_end, "no había leído el registro ni una vez"),
     "sleeps first": (watch_sleeps_first, "no había leído el registro ni una vez"),
@@ -1104,6 +1104,34 @@ def test_sd_4c_slow(nothing_left, quick):
         assert_wrong("SD-4c", answer, hint_contains=hint)
 
     at_once(verify, VIGILAR_SLOW.values())
+
+
+def test_sd_4c_sleeps_too_long(nothing_left, monkeypatch):
+    paced = [
+        case for case in service_discovery.WATCH.cases if case.function.__name__ == "watch_keeps_its_pace"
+    ]
+    monkeypatch.setattr(service_discovery.WATCH, "cases", paced)
+    monkeypatch.setattr(service_discovery, "_PAUSE", 0.5)
+
+    def vigilar(registro, fin):
+        while not fin.is_set():
+            watch_once(registro, fin)
+            time.sleep(0.9)
+
+    assert_wrong("SD-4c", vigilar, hint_contains="entre una revisión y la siguiente pasaron 1 s: se pide")
+
+
+def test_sd_4c_asks_hardly_ever(nothing_left, quick, monkeypatch):
+    paced = [
+        case for case in service_discovery.WATCH.cases if case.function.__name__ == "watch_keeps_its_pace"
+    ]
+    monkeypatch.setattr(service_discovery.WATCH, "cases", paced)
+
+    def vigilar(registro, fin):
+        watch_once(registro, fin)
+        fin.wait()
+
+    assert_wrong("SD-4c", vigilar, hint_contains="en 1 s vigilar preguntó a la instancia 1 vez:")
 
 
 # SD-4: right, and not yet written
@@ -1222,23 +1250,24 @@ def watch_while_another_thread_waits(registro, fin):
     hilo.join()
 
 
+# Those that wait longest come first, so that nobody waits for the last.
 SD_4_RIGHT = [
-    *(("SD-4a", answer) for answer in (envios_con_salud, health_by_current_app, health_by_before_request)),
+    *(
+        ("SD-4c", answer)
+        for answer in (
+            watch_by_the_clock,
+            watch_with_sleep,
+            watch_by_the_second,
+            watch_with_a_helper_thread,
+            watch_while_another_thread_waits,
+            vigilar,
+        )
+    ),
     *(
         ("SD-4b", answer)
         for answer in (sanas, sanas_in_threads, sanas_as_completed, sanas_by_session, sanas_by_aiohttp)
     ),
-    *(
-        ("SD-4c", answer)
-        for answer in (
-            vigilar,
-            watch_with_sleep,
-            watch_with_a_helper_thread,
-            watch_while_another_thread_waits,
-            watch_by_the_second,
-            watch_by_the_clock,
-        )
-    ),
+    *(("SD-4a", answer) for answer in (envios_con_salud, health_by_current_app, health_by_before_request)),
 ]
 
 

@@ -449,10 +449,11 @@ def watch_keeps_its_pace(case: Case, vigilar: Any) -> None:
     case.expect(not watch.ended, _ENDED)
     wanted = "se pide revisar al menos una vez por segundo"
     # What it asks of `fin.wait` is known at once; another pause shows in the time that passes.
-    asked = max((watch.finish.longest.get(reader, 0) for reader in registry.readers), default=0)
+    asked = max((watch.finish.longest.get(reader, 0) for reader in tuple(registry.readers)), default=0)
     case.expect(asked <= _PAUSE, f"entre una revisión y la siguiente esperas {asked:g} s: {wanted}")
+    times = "vez" if len(rounds) == 1 else "veces"
     case.expect(
-        len(rounds) > 1, f"en {seconds:.0f} s vigilar preguntó a la instancia {len(rounds)} veces: {wanted}"
+        len(rounds) > 1, f"en {seconds:.0f} s vigilar preguntó a la instancia {len(rounds)} {times}: {wanted}"
     )
     gaps = [after - before for before, after in itertools.pairwise(rounds)]
     case.expect(min(gaps) <= _PAUSE, f"entre una revisión y la siguiente pasaron {min(gaps):.0f} s: {wanted}")
