@@ -411,6 +411,14 @@ def test_an_interruption_gives_the_permit_back_and_changes_nothing(half_open, in
     assert run(breaker, working) == ["done"]
 
 
+def test_a_predicate_is_not_even_asked_about_an_interruption(half_open):
+    asked = []
+    breaker = half_open(exceptions=lambda error: asked.append(error) or True)
+    asked.clear()
+    Pending(breaker).end_with(KeyboardInterrupt())
+    assert (asked, breaker.state) == ([], "half-open")
+
+
 # Late results
 
 

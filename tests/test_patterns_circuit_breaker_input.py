@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 from unittest.mock import AsyncMock
 
 import pytest
@@ -187,8 +188,10 @@ def test_a_coroutine_function_given_to_call_is_refused_before_anything_happens(h
 
 def test_a_function_that_returns_a_coroutine_is_told_and_costs_no_permit(half_open):
     breaker = half_open()
+    coroutine = a_coroutine()
     with pytest.raises(TypeError, match="acall"):
-        breaker.call(lambda: a_coroutine())
+        breaker.call(lambda: coroutine)
+    assert inspect.getcoroutinestate(coroutine) == "CORO_CLOSED", "Python would warn of it much later"
     assert run(breaker, working) == ["done"]
 
 
