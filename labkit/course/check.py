@@ -176,13 +176,12 @@ def _raised_by_answer(traceback: TracebackType | None) -> bool:
 
 def _unknown(given: object) -> str:
     ids = known_ids()
-    capitals = {each.upper(): each for each in ids}
     if not ids:
         known = messages.NO_EXERCISES
     elif not isinstance(given, str):
         return messages.NOT_AN_ID.format(given=repr(given), example=ids[0])
-    elif near := difflib.get_close_matches(given.upper(), capitals, n=3, cutoff=0.5):
-        known = messages.NEAREST.format(ids=", ".join(capitals[each] for each in near))
+    elif near := difflib.get_close_matches(given.upper(), [each.upper() for each in ids], n=3, cutoff=0.5):
+        known = messages.NEAREST.format(ids=", ".join(each for each in ids if each.upper() in near))
     else:
         known = messages.ALL_KNOWN.format(ids=", ".join(ids))
     return messages.UNKNOWN_EXERCISE.format(given=repr(given), known=known)
