@@ -1032,6 +1032,16 @@ def test_blocks_nest_also_of_several_breakers(make):
     assert (outer.metrics.successes, inner.metrics.successes) == (2, 1)
 
 
+def test_a_block_inside_a_block_of_the_same_breaker_has_its_own_duration(make, clock):
+    breaker = make(slow_call=5)
+    with breaker:
+        clock.advance(5)
+        with breaker:
+            pass
+        assert breaker.metrics.slow == 0
+    assert breaker.metrics.slow == 1
+
+
 def test_blocks_of_tasks_and_threads_do_not_meet(make, clock):
     breaker = make(slow_call=5)
 

@@ -8,6 +8,7 @@ of a second, whole numbers in the model, so that results fall on the very edges 
 import asyncio
 import random
 import threading
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -332,14 +333,28 @@ for machine in (InARowMachine, CountMachine, TimeMachine):
     machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
+class YieldingClock(ManualClock):
+    """Lets another thread run at every look, so in the middle of whatever the breaker does."""
+
+    def __call__(self) -> float:
+        time.sleep(0)
+        return super().__call__()
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("window", [None, CountWindow(20), TimeWindow(5.0)], ids=["row", "count", "time"])
 def test_eight_threads_in_any_order_lose_nothing(window, seed):
     """What the machine above cannot show: the same under real threads, whose order nobody chooses."""
-    clock = ManualClock()
+    clock = YieldingClock()
     tick = threading.Lock()
     breaker = CircuitBreaker(
-        "pagos", window=window, reset_timeout=1, half_open_permits=2, ignore=Refused, clock=clock
+        "pagos",
+        window=window,
+        reset_timeout=1,
+        half_open_permits=2,
+        slow_call=60,
+        ignore=Refused,
+        clock=clock,
     )
     outcomes: list[str] = []
     start = threading.Barrier(8)

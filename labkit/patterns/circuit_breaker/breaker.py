@@ -287,10 +287,9 @@ class CircuitBreaker:
         with self._lock:
             if self._state in ("closed", "disabled"):
                 return 0.0
-            now = self._now()
-            if self._state == "half-open" and (self._permit_is_free() or self._hung(now)):
+            if self._state == "half-open" and self._permit_is_free():
                 return 0.0
-            return self._time_left(now)
+            return self._time_left(self._now())
 
     @property
     def metrics(self) -> Metrics:
