@@ -21,7 +21,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MASTERS = sorted((NOTEBOOKS / "soluciones").glob("*.ipynb"))
 LEARNERS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
-CHECK = re.compile(r"""\bcheck\(\s*["']([A-Z]{2}-\d+)["']""")
+CHECK = re.compile(r"""\bcheck\(\s*["']([A-Z]{2}-\d+[a-z]?)["']""")
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 
 # Cells of the lesson itself (its exercises come on top), median and longest code cell in lines, median prose in words (STYLE: 25 to 45, a little room left).
