@@ -154,8 +154,16 @@ def test_a_queue_of_none_hands_to_workers_only(busy):
 
 def test_who_has_seen_the_result_may_submit_the_next():
     """The place is free before the result is told, or a pool without a queue would refuse by chance."""
+    taken_when_told = []
     with BulkheadPool(1, queue=0) as pool:
-        assert [pool.submit(int, n).result(PATIENCE) for n in range(500)] == list(range(500))
+        for n in range(100):
+            go_on = threading.Event()
+            future = pool.submit(go_on.wait, PATIENCE)
+            future.add_done_callback(lambda _: taken_when_told.append((pool.in_use, pool._door.in_use)))
+            go_on.set()
+            future.result(PATIENCE)
+            assert pool.submit(int, n).result(PATIENCE) == n
+    assert taken_when_told == [(0, 0)] * 100
     assert pool.metrics().rejected == 0
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 
 import breaker
+import bulkhead
 import contestants
 import lens
 import load
@@ -441,7 +442,42 @@ def bench_breaker(effort: Effort) -> None:
     )
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker"]
+def bench_bulkhead(effort: Effort) -> None:
+    calls, rounds = 10_000 * effort.load_seconds, effort.loads
+    ratio = "(ratio: time of the one / time of the other)"
+    free, threads, few = bulkhead.THREADS, bulkhead.THREADS, bulkhead.FEW
+    for title, measures in {
+        f"A call through a bulkhead, one thread {ratio}": bulkhead.threaded(calls, 1, free),
+        f"The same, {threads} threads, {free} permits": bulkhead.threaded(calls, threads, free),
+        f"The same, {threads} threads, {few} permits: most have to wait": bulkhead.threaded(
+            calls, threads, few
+        ),
+    }.items():
+        rows: list[tuple[str, str, Aim | None]] = [
+            (one, bulkhead.SEMAPHORE, None) for one in (bulkhead.WITH, bulkhead.CALL, bulkhead.HEARD)
+        ]
+        rows.append((bulkhead.CALL, bulkhead.BARE, None))
+        print_table(title, "µs", take_turns(rounds, measures), rows)
+    tasks = bulkhead.TASKS
+    for title, measures in {
+        f"A call through a bulkhead, one task {ratio}": bulkhead.in_tasks(calls, 1, free),
+        f"The same, {tasks} tasks, {few} permits: most have to wait": bulkhead.in_tasks(calls, tasks, few),
+    }.items():
+        rows = [
+            (one, other, None)
+            for one in (bulkhead.AWITH, bulkhead.ACALL)
+            for other in (bulkhead.ASYNCIO, bulkhead.BOUNDED, bulkhead.ANYIO, bulkhead.BARE)
+        ]
+        print_table(title, "µs", take_turns(rounds, measures), rows)
+    print_table(
+        f"A task through a pool of four {ratio}",
+        "µs",
+        take_turns(rounds, bulkhead.pooled(calls // 5)),
+        [(bulkhead.POOL, bulkhead.EXECUTOR, None)],
+    )
+
+
+SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker", "bulkhead"]
 
 
 def main() -> None:
@@ -479,6 +515,8 @@ def main() -> None:
         bench_load_generator(effort)
     if "breaker" in chosen:
         bench_breaker(effort)
+    if "bulkhead" in chosen:
+        bench_bulkhead(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)
 
 

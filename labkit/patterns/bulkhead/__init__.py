@@ -14,9 +14,9 @@ With other patterns, from the outside in: retry → circuit breaker → bulkhead
 
     retry(lambda: breaker.call(pagos.call, charge, order, timeout=1))
 
-- The breaker outside: while it is open nothing takes a permit. It must ignore BulkheadFullError: a full
-  bulkhead is our own decision and says nothing about the dependency; counted as a failure, a burst of traffic
-  would open the circuit of a healthy service.
+- The breaker outside: while it is open nothing takes a permit. It must ignore BulkheadFullError
+  (`ignore=BulkheadFullError`): a full bulkhead is our own decision and says nothing about the dependency;
+  counted as a failure, a burst of traffic would open the circuit of a healthy service.
 - The timeout inside, and such that it ends the work (a socket's, `asyncio.timeout` around a coroutine). A
   timeout outside only ends the waiting for it: the permit stays with the work, as it should, and a dependency
   that hangs keeps all of them.
