@@ -4,7 +4,9 @@
     app.wsgi_app = BulkheadMiddleware(app.wsgi_app, {"/pagos": Bulkhead(3), "/catalogo": Bulkhead(10)})
 
 A threaded server has begun a thread for a request before this can refuse it: what is bounded is the work
-behind, and a refusal costs its thread a moment only.
+behind, and a refusal costs its thread a moment only. The server says that it has sent everything just after a
+client may have read it: who asks again that very moment may still find the permit in use (`max_wait` bridges
+it).
 """
 
 import json
