@@ -175,7 +175,8 @@ class Gate:
         """Take a permit at once (True) or a place in the queue (False). Raises BulkheadFullError."""
         with self.lock:
             at_once = self.seat(admission)
-        self.recorder.deliver()
+        if self.recorder.listening:
+            self.recorder.deliver()
         if admission.refusal is not None:
             raise admission.refusal
         return at_once
@@ -214,15 +215,20 @@ class Gate:
                 in_flight = self.in_use
                 admission.state, self.in_use = State.DONE, in_flight - 1
                 self._count_end(admission, error, now)
-                self._note("abandoned" if admission.start is None else "released", now, admission)
-                self._hand_over()
-                self._learn(admission, in_flight)
+                # Most calls end with nobody waiting, listening or learning: those hold the lock no longer.
+                if self.recorder.listening:
+                    self._note("abandoned" if admission.start is None else "released", now, admission)
+                if self.queue:
+                    self._hand_over()
+                if self.algorithm is not None:
+                    self._learn(self.algorithm, admission, in_flight)
             elif admission.state is State.QUEUED:
                 self._unqueue(admission)
                 admission.outcome, admission.end = Outcome.CANCELLED, self.clock()
                 self._abandoned += 1
                 self._note("abandoned", admission.end, admission)
-        self.recorder.deliver()
+        if self.recorder.listening:
+            self.recorder.deliver()
 
     def close(self) -> None:
         """Refuse whoever waits and whoever comes."""
@@ -279,16 +285,16 @@ class Gate:
         self._note("limit", self.clock(), None)
         self._hand_over()
 
-    def _learn(self, admission: Admission, in_flight: int) -> None:
+    def _learn(self, algorithm: LimitAlgorithm, admission: Admission, in_flight: int) -> None:
         # A call that its caller cancelled, or that failed for a reason of its own, tells nothing about the
         # load. Timeouts and broken connections are OSErrors, those of requests and most of aiohttp's too.
-        if self.algorithm is None or admission.start is None or admission.end is None:
+        if admission.start is None or admission.end is None:
             return
         dropped = isinstance(admission.error, OSError)
         if admission.outcome is not Outcome.OK and not dropped:
             return
         try:
-            limit = self.algorithm.update(Sample(admission.start, admission.end, in_flight, dropped))
+            limit = algorithm.update(Sample(admission.start, admission.end, in_flight, dropped))
         except Exception:
             _log.exception(messages.LOG_ALGORITHM_FAILED, self.name)
         else:
@@ -302,7 +308,8 @@ class Gate:
             self._max_in_use = self.in_use
         if not admission.begins_later:
             admission.start = self.clock()
-            self._note("admitted", admission.start, admission)
+            if self.recorder.listening:
+                self._note("admitted", admission.start, admission)
         if admission.on_grant is not None:
             admission.on_grant()
 
