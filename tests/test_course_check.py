@@ -550,3 +550,19 @@ def test_fifty_answers_that_loop_leave_the_kernel_as_it_was(lesson):
     for _ in range(50):
         assert_wrong("ZZ-9", loops_and_swallows, hint_contains="no terminó")
     assert no_thread_is_left() is True
+
+
+def test_an_answer_that_waits_does_not_stop_who_is_traced_meanwhile():
+    """In CPython 3.11 a traced call spins while an exception is pending for a thread that waits in C."""
+    released = threading.Event()
+    outcome = call_with_deadline(released.wait, 0.05)
+    calls = []
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: calls.append(event))
+    try:
+        (lambda: None)()
+    finally:
+        sys.settrace(before)
+        released.set()
+    assert outcome.late
+    assert "call" in calls

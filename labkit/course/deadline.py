@@ -1,8 +1,10 @@
 """Call a function that may never come back.
 
 It runs in a daemon thread. After the deadline the caller goes on, and the thread is stopped as far as CPython
-can: an exception is set in it from outside (PyThreadState_SetAsyncExc), which ends Python code that loops; a
-thread that waits in C, as in `time.sleep(1000)`, sees it when that wait is over and costs nothing until then.
+can: an exception is set in it from outside (PyThreadState_SetAsyncExc), which ends Python code that loops. A
+thread that waits in C, as in `time.sleep(1000)`, sees it only when that wait is over, so there it is withdrawn
+and tried again from time to time. Left pending, it would have every thread look for it at every call, and in
+CPython 3.11 any thread that is traced (by a debugger, by coverage) would spin until then.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Any
 # Seconds in which a stopped thread may run its `finally` blocks, and in which it must be gone after that.
 _POLITE = 0.1
 _PRESSING = 1.0
+# Seconds between two tries to stop a thread that waits in C: growing, up to the second number.
+_RETRY, _SLOWEST_RETRY = 0.2, 2.0
 
 
 @dataclass
@@ -90,14 +94,21 @@ class _CallThread(threading.Thread):
             self.over.set()
 
     def stop(self) -> None:
-        """End the thread if it runs Python code; leave the stop pending if it waits in C."""
+        """End the thread if it runs Python code; go on trying in the background if it waits in C."""
+        if not self._try_to_stop():
+            threading.Thread(target=self._stop_when_it_wakes, name=self.name, daemon=True).start()
+
+    def _try_to_stop(self) -> bool:
         _set_async_exception(self._id, self._polite_stop())
         if self.over.wait(_POLITE):
             self.join()
         elif self._heard:
             self._press()
         else:
-            threading.Thread(target=self._press_when_heard, name=self.name, daemon=True).start()
+            _clear_async_exception(self._id, None)
+            _forget_async_exceptions()
+            return bool(self._heard)  # it may have woken just before
+        return True
 
     @property
     def _id(self) -> int:
@@ -141,12 +152,13 @@ class _CallThread(threading.Thread):
             monitoring.register_callback(tool, monitoring.events.LINE, None)
             monitoring.free_tool_id(tool)
 
-    def _press_when_heard(self) -> None:
+    def _stop_when_it_wakes(self) -> None:
         # A wait in C ended, and the answer went on as if nothing had happened: `except: pass` in a loop.
-        while not self.over.wait(0.2):
-            if self._heard:
-                self._press()
+        wait = _RETRY
+        while not self.over.wait(wait):
+            if self._try_to_stop():
                 return
+            wait = min(1.5 * wait, _SLOWEST_RETRY)
 
     # CPython makes the exception's instance in the thread itself, when the first handler is entered (3.11) or
     # when it is raised (later). The `__init__`s below run then. They are C functions: Python code there would
@@ -166,3 +178,22 @@ class _CallThread(threading.Thread):
         again = functools.partial(_set_async_exception, self._id, stop)
         stop.__init__ = staticmethod(again)  # type: ignore[misc]
         return stop
+
+
+def _forget_async_exceptions() -> None:
+    """Take back the interpreter's note that some thread has an exception to raise.
+
+    Clearing the exception does not do that; only a thread that raises one does.
+    """
+
+    def raise_one() -> None:
+        try:
+            _set_async_exception(threading.get_ident(), _Stop)
+            while True:
+                pass
+        except _Stop:
+            pass
+
+    thread = threading.Thread(target=raise_one, name="labkit-check", daemon=True)
+    thread.start()
+    thread.join(_PRESSING)
