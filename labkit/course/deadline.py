@@ -2,7 +2,7 @@
 
 It runs in a daemon thread. After the deadline the caller goes on, and the thread is stopped as far as CPython
 can: an exception is set in it from outside (PyThreadState_SetAsyncExc), which ends Python code that loops. A
-thread that waits in C, as in `time.sleep(1000)`, sees it only when that wait is over, so there it is withdrawn
+thread that waits in C, as in `time.sleep(1000)`, sees it only when the wait is over: there it is withdrawn
 and tried again from time to time. Left pending, it would have every thread look for it at every call, and in
 CPython 3.11 any thread that is traced (by a debugger, by coverage) would spin until then.
 """
