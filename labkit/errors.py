@@ -10,6 +10,7 @@ import errno
 
 from labkit import messages
 from labkit.journal import brief_traceback
+from labkit.journal_file import reason
 
 
 class LabkitError(Exception):
@@ -60,6 +61,18 @@ class BadHost(LabkitError, ValueError):
     def __init__(self, host: object) -> None:
         self.host = host
         super().__init__(messages.BAD_HOST.format(host=host))
+
+
+class CannotWrite(LabkitError, OSError):
+    """A file that a journal should be written to cannot be opened."""
+
+    def __init__(self, path: object, error: OSError) -> None:
+        self.path = path
+        text = messages.CANNOT_WRITE.format(path=str(path), reason=reason(error))
+        super().__init__(error.errno, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class BadArgument(LabkitError, ValueError):

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from labkit import messages
+from labkit import journal_file, messages
 
 LIMIT = 10_000
 _SHOWN = 30
@@ -69,13 +69,17 @@ class Line:
 class Journal:
     """A bounded record of one service, filled from any thread."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = LIMIT, *, name: str = "") -> None:
+        self.name = name
         self.entries: deque[Request | Line] = deque(maxlen=limit)
         self.limit = limit
         self._added = 0
         self._requests = 0
         self._errors = 0
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may run a finalizer anywhere, and some of them speak ("Unclosed
+        # client session").
+        self._lock = threading.RLock()
+        self._file: journal_file.JournalFile | None = None
         self._unfinished: dict[int, str] = {}  # a line begun by print(end=""), by thread
 
     # reading
@@ -129,6 +133,31 @@ class Journal:
         with self._lock:
             return list(self.entries)
 
+    def write_to(self, path: str | os.PathLike[str] | None) -> journal_file.JournalFile | None:
+        """Write to a file as well: what is held now, then whatever comes; None: no longer.
+
+        A JSON object a line, added at the end of the file; several services may share one. It is done in
+        the background, and a file that cannot be written breaks nothing: that is noted here, and tried
+        again (see `labkit.journal_file`). A file that cannot even be opened is refused: CannotWrite (an
+        OSError). `clear` forgets what is held and not what was written.
+        """
+        try:
+            file = None if path is None else journal_file.file_at(path)
+        except OSError as error:
+            from labkit.errors import CannotWrite  # which shows errors with this module
+
+            raise CannotWrite(path, error) from None
+        with self._lock:
+            before, self._file = self._file, file
+            held = list(self.entries)
+        if file is not before:
+            if before is not None:
+                before.detach(self)
+            if file is not None:
+                file.attach(self)
+                file.take(self.name, *held)
+        return file
+
     # writing
 
     def begin(self, method: str, path: str) -> Request:
@@ -138,6 +167,9 @@ class Journal:
             self.entries.append(request)
             self._added += 1
             self._requests += 1
+            file = self._file
+        if file is not None:
+            file.take(self.name, request)
         return request
 
     def answer(self, request: Request, status: int) -> None:
@@ -188,6 +220,9 @@ class Journal:
         with self._lock:
             self.entries.append(line)
             self._added += 1
+            file = self._file
+        if file is not None:
+            file.take(self.name, line)
 
 
 def brief_traceback(error: BaseException) -> str:

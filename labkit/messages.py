@@ -71,6 +71,25 @@ OPEN_LINK = "abrir"
 IN_FLIGHT = "…"
 JOURNAL_EMPTY = "(diario vacío)"
 JOURNAL_DROPPED = "(… {count} entradas más antiguas)"
+JOURNAL_FILE = "el diario se escribe en {path}"
+JOURNAL_FILE_FAILS = (
+    "no se puede escribir el diario en {path}: {reason}. El servicio sigue, y se reintenta cada segundo."
+)
+JOURNAL_FILE_AGAIN = "el diario vuelve a escribirse en {path}"
+JOURNAL_FILE_LOST = "entradas perdidas mientras no se podía escribir: {count}"
+CANNOT_WRITE = "No se puede escribir el diario en «{path}»: {reason}. Elige otro archivo."
+FILE_REASONS = {  # by errno's name; the system's own words for the others
+    "ENOSPC": "no queda espacio en el disco",
+    "EDQUOT": "se agotó tu cuota de disco",
+    "EFBIG": "el archivo llegó al tamaño máximo",
+    "ENOENT": "la carpeta no existe",
+    "ENOTDIR": "la carpeta no existe",
+    "EISDIR": "es una carpeta",
+    "EACCES": "no tienes permiso",
+    "EPERM": "no tienes permiso",
+    "EROFS": "el disco es de solo lectura",
+    "EIO": "el disco falla",
+}
 TRACE_FRAME = "  en {function}, línea {line}: {source}"
 
 # Injected faults

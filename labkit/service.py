@@ -39,7 +39,7 @@ class Service:
         self.host = host
         self.port = port
         self.grace = seconds(grace)
-        self.journal = Journal()
+        self.journal = Journal(name=name)
         self.faults = Faults(name)
         self._recipe = recipe
         self._server: Server | None = None

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "labkit"
 
 # A module or subpackage directly below labkit, and the floor it stands on.
 FLOORS = {
-    **dict.fromkeys(["errors", "messages", "sockets", "journal", "faults", "capture", "waiting"], 0),
+    **dict.fromkeys(["errors", "messages", "sockets", "faults", "capture", "waiting"], 0),
+    **dict.fromkeys(["journal", "journal_file"], 0),
     "servers": 1,
     **dict.fromkeys(["service", "roster", "display", "background"], 2),
     **dict.fromkeys(["course", "lens"], 3),

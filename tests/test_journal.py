@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import re
@@ -176,3 +177,76 @@ def test_text_of_an_empty_journal_and_of_a_cleared_one() -> None:
     journal.clear()
     assert journal.text() == "(diario vacío)"
     assert journal.counts == {"requests": 0, "errors": 0, "dropped": 0}
+
+
+def test_a_finalizer_that_speaks_while_the_journal_is_held_does_not_hang_it() -> None:
+    """The garbage collector runs finalizers anywhere; aiohttp's "Unclosed client session" is one."""
+    journal = Journal()
+    journal.note("uno")
+
+    class Speaks:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            journal.note("adiós")
+
+    def collect() -> None:
+        for early in range(12):  # the collection is set off by one of the next containers that are made
+            for read in (journal._snapshot, lambda: journal.begin("GET", "/")):
+                gc.collect(0)
+                gc.disable()
+                while gc.get_count()[0] <= gc.get_threshold()[0] - early:
+                    Speaks()
+                gc.enable()
+                read()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(20)
+    gc.enable()
+    assert not thread.is_alive()
+    assert "adiós" in journal.lines
+
+
+@pytest.mark.parametrize("limit", [10_000, 7])
+def test_twenty_threads_that_write_more_than_it_holds_while_others_read(limit: int) -> None:
+    journal = Journal(limit=limit)
+    barrier = threading.Barrier(20, timeout=20)
+    over = threading.Event()
+    wrong: list[str] = []
+
+    def work(thread: int) -> None:
+        barrier.wait()
+        for number in range(300):
+            journal.answer(journal.begin("GET", f"/{thread}/{number}"), 500 if number % 3 == 0 else 200)
+            journal.write(f"{thread} {number}\n")
+            journal.log(record("%d", number))
+
+    def read() -> None:
+        seen = 0
+        while not over.is_set():
+            text, dropped = journal.text(last=5), journal.dropped
+            if len(list(journal)) > limit or len(journal.lines) > limit or dropped < seen:
+                wrong.append(text)
+            seen = dropped
+            head, *shown = text.splitlines()
+            if len(journal) == limit and not head.startswith("(… ") and len(shown) >= 5:
+                wrong.append(text)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    for thread in [*readers, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    over.set()
+    for thread in readers:
+        thread.join()
+    assert wrong == []
+    assert len(journal) == limit
+    assert journal.counts == {"requests": 6000, "errors": 2000, "dropped": 18_000 - limit}
+    assert repr(journal).splitlines()[0] == f"(… {18_000 - min(30, limit)} entradas más antiguas)"
+    for thread_number in range(20):  # of each thread the newest, in its order
+        mine = [line.split()[1] for line in journal.lines if line.startswith(f"{thread_number} ")]
+        assert mine == sorted(mine, key=int)
