@@ -121,7 +121,8 @@ class Operations(RuleBasedStateMachine):
 
     # operations
 
-    number = st.integers(0, SERVICES - 1)
+    # The first two more often: what one operation leaves behind is met by the next.
+    number = st.one_of(st.integers(0, 1), st.integers(0, SERVICES - 1))
 
     @rule(number=number)
     def start(self, number: int) -> None:

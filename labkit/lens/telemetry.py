@@ -136,11 +136,11 @@ class Trace:
     """All that one outermost block sees, the blocks inside it included."""
 
     trace_id: int
+    clock: tuple[int, float]  # one moment, as nanoseconds since the epoch and as seconds of perf_counter
     open: bool = True
     dropped: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     legs: dict[int, Leg] = field(default_factory=dict)  # by span id
-    clock: tuple[int, float] = field(default_factory=lambda: (time.time_ns(), time.perf_counter()))
 
     def wall(self, moment: float) -> int:
         """A moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
@@ -222,11 +222,15 @@ def block() -> Iterator[tuple[Trace, Leg, str]]:
     """Observe what the context does inside: the trace, the block's leg in it, and who acts in the block."""
     outer = here()
     caller = messages.CLIENT if outer is None else outer.caller
-    span = _tracer.start_span("labkit.observe", Context() if outer is None else _below(outer.leg.span))
+    started, now = time.perf_counter(), time.time_ns()
+    # Not the time that the SDK would take: the wall clock may have been set since the outer block began.
+    begun = now if outer is None else outer.trace.wall(started)
+    context = Context() if outer is None else _below(outer.leg.span)
+    span = _tracer.start_span("labkit.observe", context, start_time=begun)
     identity = span.get_span_context()
-    trace_ = Trace(identity.trace_id) if outer is None else outer.trace
+    trace_ = Trace(identity.trace_id, (now, started)) if outer is None else outer.trace
     parent, order = (None, ()) if outer is None else (outer.leg, outer.next())
-    leg = Leg("block", span, parent, order, caller, caller, "", "", time.perf_counter())
+    leg = Leg("block", span, parent, order, caller, caller, "", "", started)
     trace_.legs[identity.span_id] = leg
     if outer is None:
         with _lock:

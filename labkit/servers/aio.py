@@ -278,7 +278,6 @@ class AioServer(Server):
             await self._wait_in(fault, seconds, request)
         ending = met.ending()
         if isinstance(ending, Drop):
-            met.request.duration = time.time() - met.request.started  # before the client knows
             raise asyncio.CancelledError  # on which aiohttp closes the connection
         if met.may_be_slow:
             # Ahead of the response, which takes its writer from the request.
