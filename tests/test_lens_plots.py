@@ -67,6 +67,9 @@ def crowded() -> list[plots.Drawing]:
         plots.bars(tasks),
         plots.bars([{"arrival": 0, "start": 0, "end": 1, "outcome": "error", "worker": "a"}]),
         plots.latencies({name: [0.1, 0.2, 9.0] for name in many[:7]}),
+        plots.levels(
+            {name: [(t, n + t % 3) for t in range(60)] for n, name in enumerate(many[:7])}, ylabel="permisos"
+        ),
         plots.throughput(dict.fromkeys(many[:3], result)),
         plots.requests_along_time(result),
         plots.comparison(dict.fromkeys(many[:3], result)),
@@ -117,7 +120,7 @@ def test_every_figure_shows_as_its_text_where_there_are_no_pictures(crowded: lis
 
 def test_the_module_is_a_public_name() -> None:
     assert labkit.plots is plots
-    for name in ("outcomes", "states", "bars", "latencies", "throughput", "topology"):
+    for name in ("outcomes", "states", "bars", "latencies", "levels", "throughput", "topology"):
         assert callable(getattr(plots, name))
 
 
@@ -172,6 +175,50 @@ def test_outcomes_with_nothing_or_too_much_to_draw_are_refused() -> None:
             plots.outcomes(rows)
     with pytest.raises(ValueError, match="8 nombres"):
         plots.outcomes({"a": list("abcdefgh")})
+
+
+# levels
+
+
+def test_levels_are_lines_that_last_until_the_next_value() -> None:
+    drawing = plots.levels(
+        {"límite": [(0, 4), (10, 8), (20, 2)], "carga": [(0, 1), (20, 9)]}, ylabel="permisos", exact=True
+    )
+    axes = drawing.figure.axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0, 10, 20], [0, 20]]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[4, 8, 2], [1, 9]]
+    assert {line.get_drawstyle() for line in axes.lines} == {"steps-post"}
+    assert len({(line.get_linestyle(), line.get_marker()) for line in axes.lines}) == 2
+    assert axes.get_ylabel() == "permisos"
+    assert axes.get_ylim()[0] == 0
+    assert legend_of(drawing) == ["límite", "carga"]
+    assert drawing.text == (
+        "límite: empieza en 4, va de 2 a 8 y acaba en 2\ncarga: empieza en 1, va de 1 a 9 y acaba en 9"
+    )
+
+
+def test_measured_levels_tell_no_values_and_may_be_joined() -> None:
+    drawing = plots.levels(
+        {"medido": [(20, 1.2), (40, 2.1)]}, ylabel="dentro", xlabel="por segundo", steps=False
+    )
+    assert drawing.text == "medido: 2 puntos"
+    assert drawing.figure.axes[0].lines[0].get_drawstyle() == "default"
+    assert drawing.figure.axes[0].get_xlabel() == "por segundo"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({}, "dibujar"),
+        ({"a": []}, "dibujar"),
+        ({"a": [(1, 2), (0, 2)]}, "orden"),
+        ({"a": [(0, "x")]}, "número"),
+        ({"a": [(0, float("nan"))]}, "número"),
+    ],
+)
+def test_levels_without_points_or_out_of_order_are_refused(rows: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plots.levels(rows, ylabel="permisos")
 
 
 # states

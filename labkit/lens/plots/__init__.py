@@ -8,6 +8,7 @@ machinery.
 
 from labkit.lens.plots.drawing import PALETTE, Drawing
 from labkit.lens.plots.graph import topology
+from labkit.lens.plots.levels import levels
 from labkit.lens.plots.measured import comparison, latencies, requests_along_time, throughput
 from labkit.lens.plots.squares import outcomes
 from labkit.lens.plots.timeline import bars, states
@@ -18,6 +19,7 @@ __all__ = [
     "bars",
     "comparison",
     "latencies",
+    "levels",
     "outcomes",
     "requests_along_time",
     "states",
