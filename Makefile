@@ -4,6 +4,7 @@
 # that this is done, so that every later run needs no network.
 
 READY := .venv/.ready
+PEERS := .venv/peers
 PY := .venv/bin/python
 ARGS ?=
 
@@ -28,7 +29,7 @@ test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a brow
 build: $(READY)  ## execute the masters, make and execute the learner edition (ARGS="00_inicio" for one)
 	$(PY) -m labkit build $(ARGS)
 
-bench: $(READY)  ## measure against peers, side by side
+bench: $(READY) $(PEERS)/.ready  ## measure against peers, side by side (ARGS="peers" for one section)
 	$(PY) tests/bench/run.py $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
@@ -72,3 +73,15 @@ $(READY): pyproject.toml constraints.txt
 	if [ -n "$$uv" ]; then uv pip install --quiet --python $(PY) -c constraints.txt -e '.[course,dev]'; \
 	else $(PY) -m pip install --quiet -c constraints.txt -e '.[course,dev]'; fi
 	@echo '$(CURDIR)' > $(READY)
+
+# The extra `bench` alone, beside the environment and not in it. Without a network the bench runs all the same and
+# says who is missing.
+$(PEERS)/.ready: pyproject.toml constraints.txt | $(READY)
+	@peers=$$($(PY) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*project["optional-dependencies"]["bench"])'); \
+	echo "Installing the peers of the bench: $$peers"; \
+	rm -rf $(PEERS); \
+	if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
+	    uv pip install --quiet --python $(PY) --target $(PEERS) -c constraints.txt $$peers; \
+	else $(PY) -m pip install --quiet --target $(PEERS) -c constraints.txt $$peers; fi \
+	&& touch $@ || echo "They could not be installed" >&2

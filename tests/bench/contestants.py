@@ -11,6 +11,7 @@ ends, so that each stands in a process, and behind a GIL, of its own:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import socket
@@ -20,23 +21,20 @@ import threading
 import time
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
+from apps import ANSWER, flask_app
 from flask import Flask
 from pytest_httpserver import HTTPServer
 from werkzeug.serving import make_server
 
 import labkit
 
-ANSWER = "hola\n"
+sys.path.append(
+    str(Path(sys.prefix) / "peers")
+)  # the extra `bench`, see the Makefile; last: it shadows nothing
 _numbers = count()
-
-
-def flask_app() -> Flask:
-    app = Flask("bench")
-    app.add_url_rule("/", view_func=lambda: ANSWER)
-    return app
 
 
 def aiohttp_app() -> web.Application:
@@ -157,31 +155,155 @@ class PytestHttpserver:
         self.server.stop()
 
 
+class DashInNotebook:
+    """`app.run` in a cell: werkzeug in a thread, an iframe, and a call to see that it answers.
+
+    Only in an IPython kernel; elsewhere Dash blocks. Dash stands at /dash/ of the Flask app that all serve.
+    """
+
+    def __init__(self) -> None:
+        from dash import Dash, html
+
+        self.app = Dash("bench", server=flask_app(), url_base_pathname="/dash/")
+        self.app.layout = html.Div(ANSWER)
+
+    def start(self) -> str:
+        from dash._jupyter import jupyter_dash
+
+        if not jupyter_dash.active:
+            raise RuntimeError("Dash runs in a thread in an IPython kernel only")
+        self.port = free_port()
+        self.app.run(host="127.0.0.1", port=self.port)
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        from dash._jupyter import jupyter_dash
+
+        # There is no public way: this is what Dash does to a server when its cell is run again.
+        jupyter_dash._servers.pop(("127.0.0.1", self.port)).shutdown()
+
+
+class GradioWay:
+    """uvicorn in a thread, started, awaited and closed as `gradio.http_server.Server` does it.
+
+    The Flask app is mounted with a2wsgi. What `launch()` does besides (routes, queue, a call to itself) is
+    not here.
+    """
+
+    def __init__(self) -> None:
+        from a2wsgi import WSGIMiddleware
+
+        self.app: Any = WSGIMiddleware(flask_app())
+
+    def start(self) -> str:
+        import uvicorn
+
+        port = free_port()
+        self.server = uvicorn.Server(uvicorn.Config(self.app, "127.0.0.1", port, log_level="warning"))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        deadline = time.monotonic() + 5
+        while not self.server.started:
+            time.sleep(1e-3)
+            if time.monotonic() > deadline:
+                raise RuntimeError("uvicorn did not start")
+        return f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(timeout=5)
+
+
+class PlainUvicorn(GradioWay):
+    """The same with the same answer from a bare ASGI function: what is left when the adapter is gone."""
+
+    def __init__(self) -> None:
+        async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if scope["type"] != "http":  # no lifespan: uvicorn takes a refusal for that
+                raise NotImplementedError
+            body = ANSWER.encode()
+            headers = [(b"content-type", b"text/html; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+        self.app = answer
+
+
+class LabkitProcess:
+    """`labkit.serve` with a process of its own for the service."""
+
+    number: int | None = None
+
+    def __init__(self) -> None:
+        if "isolation" not in inspect.signature(labkit.serve).parameters:
+            raise RuntimeError('this labkit has no isolation="process"')
+
+    def start(self) -> str:
+        name = f"bench-{next(_numbers)}"
+        self.service = labkit.serve("apps:flask_app", name=name, isolation="process", replicas=self.number)
+        return self.service.url if self.number is None else " ".join(one.url for one in self.service)
+
+    def stop(self) -> None:
+        self.service.stop()
+
+
+class LabkitTenProcesses(LabkitProcess):
+    """Ten replicas; the URLs in one line."""
+
+    number = 10
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class FlaskRun:
     """What a notebook without labkit does: a process in another terminal."""
 
     def start(self) -> str:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        flask = [sys.executable, "-m", "flask", "--app", "contestants:flask_app"]
+        self.launch()
+        return self.wait()
+
+    def launch(self) -> None:
+        self.port = free_port()
+        flask = [sys.executable, "-m", "flask", "--app", "apps:flask_app"]
         quiet = subprocess.DEVNULL
         self.process = subprocess.Popen(
-            [*flask, "run", "--port", str(port)], cwd=Path(__file__).parent, stdout=quiet, stderr=quiet
+            [*flask, "run", "--port", str(self.port)], cwd=Path(__file__).parent, stdout=quiet, stderr=quiet
         )
+
+    def wait(self) -> str:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
                 time.sleep(0.005)
             else:
-                return f"http://127.0.0.1:{port}"
+                return f"http://127.0.0.1:{self.port}"
         self.stop()
         raise RuntimeError("flask run did not start")
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
+
+
+class FlaskRunTen:
+    """Ten of them, all launched before the first is waited for; the URLs in one line."""
+
+    def start(self) -> str:
+        self.ten = [FlaskRun() for _ in range(10)]
+        for one in self.ten:
+            one.launch()
+        return " ".join(one.wait() for one in self.ten)
+
+    def stop(self) -> None:
+        for one in self.ten:
+            one.process.terminate()
+        for one in self.ten:
+            one.process.wait()
 
 
 def main(name: str, number: str = "1") -> None:

@@ -18,17 +18,19 @@ CONNECTIONS = 16
 WRK = shutil.which("wrk")
 
 
-def requests_per_second(url: str, seconds: int, *headers: str) -> tuple[float, int]:
+def requests_per_second(
+    url: str, seconds: int, *headers: str, connections: int = CONNECTIONS
+) -> tuple[float, int]:
     """Load a URL, with headers (`name: value`) if any; return the rate and the number of answers.
 
     Raises RuntimeError when an answer is anything but a 2xx: half-broken servers are quick.
     """
     if WRK is None:
-        command = [sys.executable, __file__, url, str(seconds), *headers]
+        command = [sys.executable, __file__, url, str(seconds), str(connections), *headers]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         rate, answers, bad = report.split()
     else:
-        command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
+        command = [WRK, "-t1", f"-c{connections}", f"-d{seconds}s", url]
         for header in headers:
             command += ["-H", header]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -45,7 +47,7 @@ def _find(pattern: str, text: str) -> str:
     return found[1] if found else "0"
 
 
-async def _load(url: str, seconds: float, *headers: str) -> tuple[float, int, int]:
+async def _load(url: str, seconds: float, connections: int, *headers: str) -> tuple[float, int, int]:
     address = urlsplit(url)
     lines = ["GET / HTTP/1.1", f"Host: {address.netloc}", *headers, "", ""]
     request = "\r\n".join(lines).encode()
@@ -67,9 +69,9 @@ async def _load(url: str, seconds: float, *headers: str) -> tuple[float, int, in
                 writer.close()
                 writer = None
 
-    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(client() for _ in range(connections)))
     return answers / (time.perf_counter() - began), answers, bad
 
 
 if __name__ == "__main__":
-    print(*asyncio.run(_load(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])))
+    print(*asyncio.run(_load(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])))

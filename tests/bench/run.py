@@ -8,6 +8,7 @@ something breaks.
     make bench
     make bench ARGS="--quick"
     make bench ARGS="start throughput"
+    make bench ARGS=peers
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
@@ -32,6 +33,7 @@ import contestants
 import lens
 import load
 import load_generator
+import peers
 import psutil
 import requests
 from contestants import ANSWER, Contestant
@@ -41,17 +43,21 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Effort:
-    """How much is measured: rounds of each section, and seconds of each round of load."""
+    """How much is measured: rounds of each section, and seconds of each round of load.
+
+    `crowds`: rounds in which each peer starts hundreds of services.
+    """
 
     lives: int
     processes: int
     loads: int
     load_seconds: int
     imports: int
+    crowds: int
 
 
-THOROUGH = Effort(lives=15, processes=5, loads=15, load_seconds=1, imports=15)
-QUICK = Effort(lives=5, processes=2, loads=3, load_seconds=1, imports=5)
+THOROUGH = Effort(lives=15, processes=5, loads=15, load_seconds=1, imports=15, crowds=2)
+QUICK = Effort(lives=5, processes=2, loads=3, load_seconds=1, imports=5, crowds=1)
 
 
 @dataclass
@@ -477,7 +483,92 @@ def bench_bulkhead(effort: Effort) -> None:
     )
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker", "bulkhead"]
+# Peers
+
+
+def bench_peers(effort: Effort) -> None:
+    found = peers.measure(
+        lives=effort.lives,
+        loads=2 * effort.crowds,
+        load_seconds=effort.load_seconds,
+        tens=effort.processes,
+        climbs=effort.crowds,
+    )
+    generator = "wrk" if load.WRK else "tests/bench/load.py (wrk is not installed)"
+    print("\n## The peers, each in a Jupyter kernel of its own\n")
+    print(", ".join(f"{name} {found_version(name)}" for name in ("flask", "dash", "uvicorn", "a2wsgi")) + ".")
+    print(
+        "start: to the first answer. stop: until it has returned and a connection is refused, after a life of"
+    )
+    print(f"up to half a second. 1/s: requests per second at so many connections, {generator}.")
+    print(
+        f"MiB: growth with {peers.CROWD} services, each asked once; processes: {peers.FEW} of them, times",
+        end=" ",
+    )
+    print(f"{peers.CROWD / peers.FEW:g}, what they share counted once.")
+    print("In brackets: ratio to labkit, round by round; ~: its middle half is wider than a quarter of it.\n")
+    columns = {
+        "start, ms": found.start,
+        "stop, ms": found.stop,
+        **{f"1/s at {number}": rates for number, rates in found.rates.items()},
+        f"MiB, {peers.CROWD} services": found.memory,
+    }
+    print_row("who", *columns)
+    print_row("---", *("---:" for _ in columns))
+    for name in peers.FIELD:
+        if name in found.absent:
+            print_row(name, f"cannot run here: {found.absent[name]}", *([""] * (len(columns) - 1)))
+        else:
+            print_row(name, *(beside_labkit(name, values) for values in columns.values()))
+
+    print("\n## Start of the n-th service, to its first answer, the others running (ms)\n")
+    print_row("who", *(f"n = {step}" for step in peers.STEPS), "last / first")
+    print_row("---", *("---:" for _ in peers.STEPS), "---:")
+    for name in peers.FIELD:
+        if name in found.absent:
+            continue
+        steps = [found.climbs[step].get(name) for step in peers.STEPS]
+        known = [values for values in steps if values]
+        growth = median(last / first for first, last in zip(known[0], known[-1], strict=True))
+        cells = [brief(median(values)) if values else "not tried" for values in steps]
+        print_row(name, *cells, f"{brief(growth)}")
+    print(
+        f"\nEach time is a median of the n-th and of {peers.AROUND} on each side of it; the last is the last",
+        end=" ",
+    )
+    print(f"that was tried: no more than {peers.FEW} processes, whose number is a matter of memory.")
+    print(f"Descriptors for each kernel: {found.descriptors or 'no limit'}.")
+
+    rows: list[tuple[str, str, Aim | None]] = [
+        (peers.LABKIT_PROCESS, peers.FLASK_RUN, Aim(1.3)),
+        (peers.TEN_LABKIT, peers.TEN_FLASK, Aim(1.3)),
+        (peers.TEN_LABKIT, peers.ONE_LABKIT, Aim(10)),
+        (peers.TEN_FLASK, peers.ONE_FLASK, None),
+    ]
+    print_table(
+        "Start of processes, to the first answer of all (ratio: time of the one / time of the other)",
+        "ms",
+        found.start,
+        [row for row in rows if not {row[0], row[1]} & set(found.absent)],
+    )
+
+
+def beside_labkit(name: str, values: Values) -> str:
+    ratios = sorted(a / b for a, b in zip(values[name], values[peers.LABKIT], strict=True))
+    middle = median(ratios)
+    low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+    unclear = "~" if high - low > 0.25 * middle else ""
+    return f"{brief(median(values[name]))} ({brief(middle)}{unclear})"
+
+
+def found_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker", "bulkhead", "peers"]
 
 
 def main() -> None:
@@ -517,6 +608,8 @@ def main() -> None:
         bench_breaker(effort)
     if "bulkhead" in chosen:
         bench_bulkhead(effort)
+    if "peers" in chosen:
+        bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)
 
 
