@@ -287,7 +287,6 @@ def measure_rates(running: dict[str, Kernel], rounds: int, seconds: int, found: 
     for name in found.still(running, 0):
         running[name].ask("climb(1)")
         urls[name] = running[name].ask("urls()")[0] + "/"
-        load.requests_per_second(urls[name], 1)
     for number in range(rounds):
         for connections in CONNECTIONS:
             for name in found.still(urls, number):
@@ -302,6 +301,8 @@ def measure_climb(name: str, found: Found) -> None:
     """A fresh kernel fills up with services, one after the other, each asked once."""
     crowd, top = (FEW, FEW) if name in PROCESSES else (CROWD, STEPS[-1] + AROUND)
     with kernels({name: FIELD[name]}, found.absent) as running:
+        if name not in running:
+            return
         kernel = running[name]
         found.descriptors = kernel.ask("descriptors")
         before = kernel.ask("memory()")
