@@ -11,13 +11,12 @@ import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from labkit import display, messages
 from labkit.errors import BadArgument, BadPort, KindMismatch, NameInUse, NotRestartable, WrongType
 from labkit.servers import Recipe, recognise
-from labkit.service import GRACE, Group, Service, at_once, mismatch, seconds
+from labkit.service import GRACE, Group, Service, mismatch, seconds, stop_at_once
 
 
 class Roster:
@@ -104,7 +103,7 @@ class Roster:
         """Stop every service, all at the same time."""
         running = [service for service in self.services() if service.running]
         if running:
-            at_once([partial(service.stop, grace) for service in running])
+            stop_at_once(running, grace)
 
 
 ROSTER = Roster()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 from weakref import WeakSet
 
@@ -43,6 +42,7 @@ class Service:
         self.faults = Faults(name)
         self._recipe = recipe
         self._server: Server | None = None
+        self._stopping: Server | None = None
         self._state = messages.STOPPED
         self._lock = threading.RLock()
 
@@ -124,9 +124,19 @@ class Service:
             if server is None:
                 return
             self._state = messages.STOPPED
-            cut = server.stop(grace)
+            self._stopping = server
+            try:
+                cut = server.stop(grace)
+            finally:
+                self._stopping = None
             if cut:
                 self.journal.note(messages.ABANDONED.format(count=cut))
+
+    def hurry(self) -> None:
+        """End the grace of a stop that lasts in another thread: what is in flight is cut now."""
+        stopping = self._stopping
+        if stopping is not None:
+            stopping.hurry()
 
     def kill(self) -> None:
         """End it as a crash would: connections are cut, clients are refused, no clean-up hook runs."""
@@ -230,7 +240,7 @@ class Group(Sequence[Service]):
 
     def stop(self, grace: float | None = None) -> None:
         """Stop all at once, so that one slow request costs its grace once."""
-        at_once([partial(member.stop, grace) for member in self.members])
+        stop_at_once(self.members, grace)
 
     def kill(self) -> None:
         """Kill all."""
@@ -300,23 +310,36 @@ def seconds(grace: float) -> float:
     return float(grace)
 
 
-def at_once(actions: Sequence[Callable[[], None]]) -> None:
-    """Do several things that mostly wait, at the same time; the first error is raised when all are done."""
-    if len(actions) == 1:
-        actions[0]()
+def stop_at_once(services: Sequence[Service], grace: float | None) -> None:
+    """Stop several at the same time, so that one slow request costs its grace once.
+
+    An interrupt ends all graces: no stop goes on behind the next cell's back, holding up a start.
+    """
+    if len(services) == 1:
+        services[0].stop(grace)
         return
     failures: list[BaseException] = []
 
-    def attempt(action: Callable[[], None]) -> None:
+    def stop(service: Service) -> None:
         try:
-            action()
+            service.stop(grace)
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=attempt, args=(action,), daemon=True) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    threads = [threading.Thread(target=stop, args=(service,), daemon=True) for service in services]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():  # an interrupt may be lost, on Windows always, without a limit
+                thread.join(0.1)
+    except BaseException:
+        while any(thread.is_alive() for thread in threads):
+            for service in services:
+                service.hurry()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(0.02)
+        raise
     if failures:
         raise failures[0]

@@ -65,11 +65,22 @@ def owner_of(port: int) -> str | None:
         if connection.pid == os.getpid():
             return messages.OWNED_BY_THIS_KERNEL.format(pid=connection.pid)
         try:
-            process = psutil.Process(connection.pid).name()
+            found = psutil.Process(connection.pid)
+            process = found.name()
         except psutil.Error:
             continue
+        if _is_kernel(found):
+            return messages.OWNED_BY_KERNEL.format(pid=connection.pid)
         return messages.OWNED_BY_PROCESS.format(process=process, pid=connection.pid)
     return None
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    """Whether a process is the kernel of another notebook, of this user's at least."""
+    try:
+        return any("ipykernel" in argument for argument in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def cut(connection: socket.socket, *, reset: bool = True) -> None:

@@ -58,7 +58,7 @@ class AioServer(Server):
         self._task: asyncio.Task[None] | None = None
         self._server: web.Server | None = None
         # Written by other threads, read on the loop: plain flags, with an event to wake who waits for them.
-        self._closing = self._crashing = self._paused = False
+        self._closing = self._crashing = self._paused = self._hurried = False
         self._grace = 0.0
         self._serving = 0
         self._hanging = 0  # of these, how many in a fault without an end in sight
@@ -85,11 +85,23 @@ class AioServer(Server):
         self._grace = grace
         self._closing = True
         self._tell(self._ending)
-        if self._heard.wait(grace + 2 * _FORCE):
-            self._join(grace + 2 * _TIDY + 4 * _FORCE)
-        if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
-            self._cut_from_outside()
+        try:
+            if self._heard.wait(grace + 2 * _FORCE):
+                end = time.monotonic() + grace + 2 * _TIDY + 4 * _FORCE
+                while not self._hurried and self._join(min(0.1, end - time.monotonic())):
+                    if time.monotonic() > end:
+                        break
+                if self._hurried:
+                    self._join(2 * _TIDY + 4 * _FORCE)
+        finally:  # an interrupt of the cell ends the grace
+            self._hurried = True
+            if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
+                self._cut_from_outside()
         return self._cut
+
+    def hurry(self) -> None:
+        self._hurried = True
+        self._heard.set()
 
     def kill(self) -> None:
         self._crash_from_outside()
@@ -120,9 +132,12 @@ class AioServer(Server):
             self._cut_from_outside()
             self._join(_FORCE)
 
-    def _join(self, timeout: float) -> None:
-        if self._thread is not threading.current_thread():  # a handler may end its own service
-            self._thread.join(timeout)
+    def _join(self, timeout: float) -> bool:
+        """Wait for the thread, and say whether it makes sense to wait on."""
+        if self._thread is threading.current_thread():  # a handler may end its own service
+            return False
+        self._thread.join(max(0.0, timeout))
+        return self._thread.is_alive()
 
     def _cut_from_outside(self) -> None:
         """The loop does not react: take its sockets away. It ends by itself when the handler returns."""
@@ -199,7 +214,7 @@ class AioServer(Server):
         server.pre_shutdown()  # idle keep-alive connections
         async with _at_most(max(self._grace, _TIDY)):
             await app.shutdown()  # where applications close their websockets
-        while self._under_way() > self._hanging and time.monotonic() < deadline:
+        while self._under_way() > self._hanging and time.monotonic() < deadline and not self._hurried:
             await asyncio.sleep(0.002)
         self._cut = self._under_way()
         transports = self._transports()

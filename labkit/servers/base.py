@@ -54,6 +54,12 @@ class Server(ABC):
         Returns how many requests were cut. Takes little longer than `grace`, whatever the application does.
         """
 
+    def hurry(self) -> None:  # noqa: B027
+        """End the grace of a `stop` that lasts in another thread: what is in flight is cut now.
+
+        A server whose stop takes no time has nothing to do here.
+        """
+
     @abstractmethod
     def kill(self) -> None:
         """End as a crash would: every connection is cut at once and no hook of the application runs."""

@@ -69,11 +69,16 @@ class WsgiServer(Server):
     def stop(self, grace: float) -> int:
         self._close_door()
         self._gate.hang_up(idle_only=True)
-        if not self._gate.paused:
-            self._gate.wait_until_quiet(grace)
-        cut = self._gate.hang_up()
+        try:
+            if not self._gate.paused:
+                self._gate.wait_until_quiet(grace)
+        finally:  # an interrupt of the cell ends the grace: what lasts is cut and does not go on unseen
+            cut = self._gate.hang_up()
         self._gate.wait_until_empty(_LEAVING)
         return cut
+
+    def hurry(self) -> None:
+        self._gate.hang_up()
 
     def kill(self) -> None:
         self._close_door()
@@ -205,6 +210,7 @@ class Gate:
             if not idle_only:
                 self._over = True
                 self._woken.notify_all()
+                self._changed.notify_all()
             chosen = [connection for connection, busy in self._serving.items() if not (busy and idle_only)]
             busy = sum(self._serving[connection] for connection in chosen)
             for connection in chosen:
@@ -216,7 +222,8 @@ class Gate:
         """Until nothing is being served, except what hangs in a fault and would not end by itself."""
         with self._changed:
             self._changed.wait_for(
-                lambda: all(c in self._hanging for c, busy in self._serving.items() if busy), timeout
+                lambda: self._over or all(c in self._hanging for c, busy in self._serving.items() if busy),
+                timeout,
             )
 
     def wait_until_empty(self, timeout: float) -> None:
