@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import random
 import threading
 import time
 from collections import Counter
@@ -210,6 +212,18 @@ def answering(kind: str, answer: str) -> Callable[[], Any]:
     return make_flask if kind == "flask" else make_aiohttp
 
 
+def quiet_port(count: int) -> int:
+    """The first of some free ports that no system gives to who asks for any.
+
+    Between the old and the new the port is nobody's, and another program of this machine that takes any
+    port may be given that one, and answer.
+    """
+    first = random.Random(os.getpid()).randrange(20_000, 29_000)
+    return next(
+        port for port in range(first, 30_000) if all(can_bind(port + number) for number in range(count))
+    )
+
+
 @pytest.mark.parametrize("keep_alive", [False, True], ids=["new connections", "kept connections"])
 @pytest.mark.parametrize("replicas", [None, 3], ids=["alone", "a group"])
 @pytest.mark.parametrize("kind", ["flask", "aiohttp"])
@@ -218,6 +232,7 @@ def test_replaced_twenty_times_under_load_it_answers_as_the_old_or_the_new_or_re
 ) -> None:
     """`serve` with the same name, as a cell that is run again. Who called may have been let finish."""
     threads, files = threading.active_count(), open_files()
+    port = quiet_port(replicas or 1)
     done = threading.Event()
     wrong: list[Any] = []
     outcomes: Counter[str] = Counter()
@@ -226,7 +241,7 @@ def test_replaced_twenty_times_under_load_it_answers_as_the_old_or_the_new_or_re
 
     def serve(number: int) -> Any:
         options = {} if replicas is None else {"replicas": replicas}
-        return labkit.serve(answering(kind, str(number)), name="b", grace=PATIENCE, **options)
+        return labkit.serve(answering(kind, str(number)), name="b", port=port, grace=PATIENCE, **options)
 
     served = serve(0)
     urls = [served.url] if replicas is None else served.urls
