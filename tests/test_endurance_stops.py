@@ -135,8 +135,16 @@ def maker(behave: Callable[[Stage], Any], stage: Stage) -> Callable[[], Any]:
     return make_aiohttp if asyncio.iscoroutinefunction(behave) else make_flask
 
 
-@pytest.mark.parametrize("ending", ["stop", "kill", "restart", "replace", "stop_all"])
-@pytest.mark.parametrize("behave", [*SYNCHRONOUS, *ASYNCHRONOUS], ids=lambda behave: behave.__name__)
+@pytest.mark.parametrize(
+    ("behave", "ending"),
+    [(behave, ending) for behave in (*SYNCHRONOUS, *ASYNCHRONOUS) for ending in ("stop", "kill", "replace")]
+    + [
+        (behave, end)
+        for behave in (waits, blocks_its_loop, swallows_and_spins)
+        for end in ("restart", "stop_all")
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
 def test_a_handler_that_never_returns_holds_up_nothing_and_is_gone_when_it_does(
     behave: Callable[[Stage], Any], ending: str, stage: Stage
 ) -> None:
