@@ -99,6 +99,12 @@ class NameInUse(LabkitError, ValueError):
     """The name belongs to one instance of a group, which is served as a whole."""
 
 
+class NoSuchService(LabkitError, KeyError):
+    """No service has that name; the text says which there are."""
+
+    __str__ = Exception.__str__  # KeyError's own puts the sentence between quotes
+
+
 class NotRestartable(LabkitError, RuntimeError):
     """An aiohttp application was used once; only a factory can make it anew."""
 

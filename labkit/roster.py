@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from labkit import display, messages
-from labkit.errors import BadArgument, BadPort, KindMismatch, NameInUse, NotRestartable, WrongType
+from labkit.errors import (
+    BadArgument,
+    BadPort,
+    KindMismatch,
+    NameInUse,
+    NoSuchService,
+    NotRestartable,
+    WrongType,
+)
 from labkit.servers import Recipe, recognise
 from labkit.service import GRACE, Group, Service, mismatch, seconds, stop_at_once
 
@@ -61,7 +69,7 @@ class Roster:
         found = self.entry(name) or next((s for s in self.services() if s.name == name), None)
         if found is None:
             known = ", ".join(service.name for service in self) or messages.NO_SERVICES
-            raise KeyError(messages.NO_SUCH_SERVICE.format(name=name, known=known))
+            raise NoSuchService(messages.NO_SUCH_SERVICE.format(name=name, known=known))
         return found
 
     def __iter__(self) -> Iterator[Service]:
