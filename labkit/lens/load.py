@@ -98,7 +98,7 @@ def load(
     `instance`: the field of a JSON answer, or else the header of an answer, that names who gave it.
     `progress`: a line while it runs; by default for runs of more than three seconds.
 
-    Each request ends as a status or as one of `rechazada` (nobody listens), `cortada` (the connection
+    Each request ends as a status or as one of `conexión rechazada` (nobody listens), `conexión cortada` (it
     ended before the answer), `sin respuesta a tiempo`, `no es HTTP` or `límite del generador` (no more
     descriptors or ports). Nothing is tried again and no redirect followed. At most 100,000 requests, 60
     seconds and 200 at once. An interrupt of the cell ends it and leaves nothing behind.
