@@ -18,7 +18,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from support import Raw, eventually, get, open_files, refused
+from support import PATIENCE, Raw, eventually, get, open_files, refused
 
 import labkit
 from labkit.errors import WrongState
@@ -159,8 +159,8 @@ class Operations(RuleBasedStateMachine):
         self._take(number)
         self._serve(number)
 
-    @rule(number=number)
-    def pause(self, number: int) -> None:
+    @rule(number=number, callers=st.integers(0, 2))
+    def pause(self, number: int, callers: int) -> None:
         service, model = self._take(number)
         if not model.running:
             with pytest.raises(WrongState, match="no se puede pausar"):
@@ -168,6 +168,8 @@ class Operations(RuleBasedStateMachine):
             return
         service.pause()
         model.state = "en pausa"
+        for _ in range(callers):
+            self.call(number)
 
     @rule(number=number)
     def resume(self, number: int) -> None:
@@ -180,8 +182,8 @@ class Operations(RuleBasedStateMachine):
         model.state = "corriendo"
         self._answer_who_can_be(model)
 
-    @rule(number=number, fault=st.sampled_from(["delay", "error", "drop", "hang"]))
-    def inject(self, number: int, fault: str) -> None:
+    @rule(number=number, fault=st.sampled_from(["delay", "error", "drop", "hang"]), callers=st.integers(0, 2))
+    def inject(self, number: int, fault: str, callers: int) -> None:
         service, model = self._take(number)
         inject = {
             "delay": lambda: service.faults.delay(0.001),
@@ -191,6 +193,8 @@ class Operations(RuleBasedStateMachine):
         }
         inject[fault]()
         model.faults.append(fault)
+        for _ in range(callers):
+            self.call(number)
 
     @rule(number=number)
     def clear(self, number: int) -> None:
@@ -209,11 +213,13 @@ class Operations(RuleBasedStateMachine):
         raw.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         if model.state == "en pausa":
             model.callers.append(Caller(raw, hangs=False))
+            self._hears_nothing(raw)
             return
         outcome = model.arrive()
         if outcome == "hang":
             model.callers.append(Caller(raw, hangs=True))
             eventually(lambda: service.journal.counts["requests"] == model.requests)
+            self._hears_nothing(raw)
         else:
             self._check(raw, outcome, model)
 
@@ -233,6 +239,12 @@ class Operations(RuleBasedStateMachine):
     def _take(self, number: int) -> tuple[Any, Model]:
         type(self).operations += 1
         return self.services[number], self.models[number]
+
+    def _hears_nothing(self, raw: Raw) -> None:
+        raw.socket.settimeout(0.005)
+        with pytest.raises(TimeoutError):
+            raw.socket.recv(1)
+        raw.socket.settimeout(PATIENCE)
 
     def _check(self, raw: Raw, outcome: str, model: Model) -> None:
         """The answer, to the last byte."""
