@@ -1,0 +1,1088 @@
+"""The exercises of 03_bulkhead."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
+from labkit.course.exercise import Case, Exercise
+from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError
+from labkit.patterns.circuit_breaker import CircuitOpenError
+from labkit.waiting import ManualClock
+
+# Those that only a reader can judge.
+QUESTIONS = ("BH-1", "BH-2", "BH-3", "BH-4", "BH-10")
+
+# Seconds that a case waits for what has to happen: only a wrong answer takes so long.
+_PATIENCE = 3.0
+# Seconds in which something that must not happen would happen; a right answer never needs them.
+_GRACE = 0.1
+
+
+# BH-5 · how many threads
+
+WORKERS = Exercise("BH-5", writes=("tabla", "bastan"))
+_ROWS = (1, 2, 4, 8, 24)
+_MEASURES = ("rondas", "en la cola", "en pagos")
+_TASKS, _FIT = 24, 4
+
+
+def _measured(workers: int) -> dict[str, int]:
+    """What the notebook's `medir` gives: rounds until all are done, the longest in the queue and in pagos."""
+    round_, left, queued = 0, _TASKS, _TASKS
+    inside: deque[int] = deque()  # the round in which each came in
+    in_queue = in_pagos = 0
+    while left:
+        while queued and len(inside) < workers:
+            inside.append(round_)
+            in_queue, queued = max(in_queue, round_), queued - 1
+        round_ += 1
+        for _ in range(min(_FIT, len(inside))):
+            in_pagos, left = max(in_pagos, round_ - inside.popleft()), left - 1
+    return dict(zip(_MEASURES, (round_, in_queue, in_pagos), strict=True))
+
+
+@WORKERS.case("con la tabla")
+def table_is_complete(case: Case, tabla: Any, bastan: Any) -> None:
+    case.expect(
+        isinstance(tabla, Mapping),
+        f"tabla es {kind(tabla)}: usa un diccionario que dé, para cada número de hilos, lo que midió medir",
+    )
+    strange = next((key for key in tabla if not _is_count(key)), None)
+    case.expect(
+        strange is None, f"en tabla hay una clave que es {kind(strange)}: usa el número de hilos, como 4"
+    )
+    missing = [str(workers) for workers in _ROWS if workers not in tabla]
+    case.expect(not missing, f"en tabla falta: {', '.join(missing)}")
+    for workers, row in tabla.items():
+        case.expect(not callable(row), f"tabla[{workers}] es una función: guarda lo que devuelve al llamarla")
+        case.expect(
+            isinstance(row, Mapping) and all(type(row.get(measure)) is int for measure in _MEASURES),
+            f"tabla[{workers}] no es lo que devuelve medir: guarda su resultado entero",
+        )
+
+
+@WORKERS.case("en cada fila de la tabla")
+def table_was_measured(case: Case, tabla: Any, bastan: Any) -> None:
+    for workers, row in tabla.items():
+        right = _measured(int(workers))
+        if all(row[measure] == right[measure] for measure in _MEASURES):
+            continue
+        owner = next(
+            (other for other in _ROWS if all(row[m] == _measured(other)[m] for m in _MEASURES)), None
+        )
+        where = f" Es lo que sale con {owner}." if owner is not None else ""
+        case.fail(
+            f"tabla[{workers}] dice {dict(row)}, y con {workers} hilos y {_TASKS} cobros no sale eso.{where} "
+            "¿Con qué llamaste a medir, y la cambiaste?"
+        )
+
+
+@WORKERS.case("con tu conclusión")
+def conclusion_follows(case: Case, tabla: Any, bastan: Any) -> None:
+    case.expect(
+        _is_count(bastan) and bastan >= 1,
+        f"bastan es {kind(bastan)}: escribe un número de hilos"
+        if not _is_count(bastan)
+        else f"bastan vale {bastan}: escribe un número de hilos, de 1 en adelante",
+    )
+    workers = int(bastan)
+    rounds, best = _measured(workers)["rondas"], min(row["rondas"] for row in tabla.values())
+    case.expect(
+        rounds <= best,
+        f"con {workers} hilos hicieron falta {rounds} rondas, y en tu tabla hay {best}: "
+        "¿de verdad no se acaba antes con más?",
+    )
+    case.expect(
+        workers == 1 or _measured(workers - 1)["rondas"] > rounds,
+        f"con {workers} hilos se acaba en {rounds} rondas, pero también con menos: busca el menor. "
+        "¿Qué columna mide cuándo se acaba?",
+    )
+
+
+def _is_count(thing: Any) -> bool:
+    return (
+        isinstance(thing, int | float)
+        and not isinstance(thing, bool)
+        and thing == thing // 1
+        and abs(thing) < 10_000
+    )
+
+
+# BH-6 · no task brings the others down
+
+RUN = Exercise("BH-6", writes="ejecutar", deadline=12)
+_STAYS_IN = "¿qué debe pasar con las demás tareas, y quién recibe esa excepción?"
+
+
+class _OwnEnd(BaseException):
+    """Not an Exception, as SystemExit is not."""
+
+
+@RUN.case("con tres tareas que van bien", raised="¿qué hace ejecutar con una tarea que va bien?")
+def three_well(case: Case, ejecutar: Any) -> None:
+    expect_call(case, ejecutar, "ejecutar(tareas)")
+    expect_call(case, ejecutar, "ejecutar(tareas, hilos)")
+    case.enter(_log())
+    together, others_ended, called = threading.Barrier(3), threading.Semaphore(0), Counter[str]()
+    alone: list[str] = []
+
+    def task(name: str) -> Callable[[], str]:
+        def run() -> str:
+            called[name] += 1
+            try:
+                together.wait(2)
+            except threading.BrokenBarrierError:
+                alone.append(name)
+            else:
+                # The first ends last: an order of ending is not the one asked for.
+                for _ in range(2 if name == "a" else 0):
+                    others_ended.acquire(timeout=1)
+            others_ended.release()
+            return name.upper()
+
+        return run
+
+    results = _results(case, ejecutar([(name, task(name)) for name in "abc"]), 3)
+    _expect_called_once(case, called, "abc")
+    case.expect(
+        not alone,
+        "con tres hilos, las tres tareas no llegaron a estar en marcha a la vez: ¿van de una en una?",
+    )
+    for status, value in results:
+        case.expect(
+            status == "ok",
+            f"una tarea que va bien acabó como {_shown((status, value))}: se pide («ok», valor)",
+        )
+    values = [value for _, value in results]
+    case.expect(
+        sorted(values, key=str) == ["A", "B", "C"],
+        f"las tareas devolvieron A, B y C, y los resultados traen {_shown(values)}: ¿qué guardas de cada una?",
+    )
+    case.expect(
+        values == ["A", "B", "C"],
+        f"los resultados salieron en el orden {', '.join(values)}: se pide el de las tareas, no el de llegada",
+    )
+
+
+@RUN.case("con seis tareas y dos hilos", raised="¿qué haces con el parámetro hilos?")
+def never_more_than_asked(case: Case, ejecutar: Any) -> None:
+    case.enter(_log())
+    inside = _Inside(limit=2)
+    called: Counter[str] = Counter()
+
+    def task(name: str) -> Callable[[], None]:
+        def run() -> None:
+            called[name] += 1
+            with inside:
+                inside.over.wait(_GRACE)  # the time that one too many has to come in
+
+        return run
+
+    names = [f"t{n}" for n in range(6)]
+    _results(case, ejecutar([(name, task(name)) for name in names], 2), 6)
+    _expect_called_once(case, called, names)
+    case.expect(
+        inside.most <= 2,
+        f"con hilos=2 llegó a haber {inside.most} tareas en marcha a la vez: ¿dónde se usa hilos?",
+    )
+
+
+@RUN.case("con una tarea que falla entre dos que van bien", raised=_STAYS_IN)
+def one_fails(case: Case, ejecutar: Any) -> None:
+    case.enter(_log())
+    error = ValueError("pedido sin dirección")
+    called: Counter[str] = Counter()
+    tasks = [
+        ("antes", _counting(called, "antes", 1)),
+        ("falla", _counting(called, "falla", error)),
+        ("después", _counting(called, "después", None)),
+    ]
+    results = _results(case, ejecutar(tasks), 3)
+    _expect_called_once(case, called, [name for name, _ in tasks])
+    case.expect(
+        results[0] == ("ok", 1) and results[2] == ("ok", None),
+        f"las dos que van bien acabaron como {_shown(results[0])} y {_shown(results[2])}: {_STAYS_IN}",
+    )
+    _expect_error(case, results[1], error)
+
+
+@RUN.case(
+    "con tareas que lanzan SystemExit",
+    raised=_STAYS_IN,
+    late="¿quién espera a una tarea cuyo hilo terminó por SystemExit?",
+)
+def system_exit(case: Case, ejecutar: Any) -> None:
+    case.enter(_log())
+    exit_, own = SystemExit(1), _OwnEnd("fin")
+    called: Counter[str] = Counter()
+    errors: list[BaseException] = [exit_, own, *(KeyError(n) for n in range(6))]
+    tasks = [(f"falla-{n}", _counting(called, f"falla-{n}", error)) for n, error in enumerate(errors)]
+    tasks.append(("última", _counting(called, "última", 7)))
+    try:
+        returned = ejecutar(tasks, 2)
+    except (SystemExit, _OwnEnd) as left:
+        if left not in errors:
+            raise
+        case.fail(
+            f"{_name(left)} salió de ejecutar. No hereda de Exception, "
+            "así que «except Exception» no la atrapa: ¿qué clase es la madre de todas?"
+        )
+    results = _results(case, returned, len(tasks))
+    for result, error in zip(results, errors, strict=False):
+        _expect_error(case, result, error)
+    case.expect(
+        results[-1] == ("ok", 7),
+        f"tras ocho fallos, una tarea que va bien acabó como {_shown(results[-1])}: {_STAYS_IN}",
+    )
+    _expect_called_once(case, called, [name for name, _ in tasks])
+
+
+@RUN.case("con lo que queda escrito en el registro de «tareas»", raised=_STAYS_IN)
+def failures_are_logged(case: Case, ejecutar: Any) -> None:
+    log = case.enter(_log())
+
+    def cobrar_sin_tarjeta() -> None:
+        raise LookupError("tarjeta desconocida")
+
+    tasks: list[tuple[str, Callable[[], object]]] = [
+        ("cobro-17", cobrar_sin_tarjeta),
+        ("aviso-23", lambda: "enviado"),
+        ("cierre-31", lambda: sys.exit(3)),
+    ]
+    _results(case, ejecutar(tasks), 3)
+    records = [record for record in log.records if record.levelno >= logging.WARNING]
+    case.expect(
+        records,
+        "fallaron dos tareas y en logging.getLogger(«tareas») no hay ningún mensaje de error: "
+        "¿a qué registro escribes, y con qué nivel?",
+    )
+    levels = sorted({record.levelname for record in records if record.levelno != logging.ERROR})
+    case.expect(not levels, f"hay mensajes de nivel {', '.join(levels)}: se pide ERROR")
+    texts = [logging.Formatter("%(message)s").format(record) for record in records]
+    named = {
+        name: [text for text in texts if name in text.partition("Traceback")[0] or name in _last(text)]
+        for name, _ in tasks
+    }
+    case.expect(not named["aviso-23"], "hay un mensaje de error de una tarea que fue bien")
+    for name in ("cobro-17", "cierre-31"):
+        case.expect(
+            named[name],
+            f"falló {name} y ningún mensaje lo nombra: quien lo lea, ¿cómo sabrá qué tarea fue?",
+        )
+    case.expect(
+        len(records) == 2,
+        f"fallaron dos tareas y hay {len(records)} mensajes de error: se pide uno por tarea que falla",
+    )
+    case.expect(
+        all("Traceback (most recent call last)" in text for text in texts),
+        "un mensaje dice qué tarea falló y no trae la traza: ¿en qué línea fue?",
+    )
+    case.expect(
+        "in cobrar_sin_tarjeta" in named["cobro-17"][0] and "tarjeta desconocida" in named["cobro-17"][0],
+        "el mensaje de cobro-17 trae una traza que no llega a la línea que falló, o sin su error: "
+        "¿de qué excepción es?",
+    )
+
+
+@RUN.case("sin ninguna tarea", raised="¿sirve tu código para cero tareas?")
+def no_tasks(case: Case, ejecutar: Any) -> None:
+    _results(case, ejecutar([]), 0)
+
+
+def _last(text: str) -> str:
+    """The last line, where a text that was made by hand may name the task after its traceback."""
+    return text.rstrip().rpartition("\n")[2]
+
+
+def _counting(called: Counter[str], name: str, outcome: object) -> Callable[[], object]:
+    def run() -> object:
+        called[name] += 1
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    return run
+
+
+def _results(case: Case, found: Any, count: int) -> list[tuple[Any, Any]]:
+    """What `ejecutar` returned, if it has the form that is asked for."""
+    case.expect(found is not None, "ejecutar no devolvió nada: ¿falta el return?")
+    case.expect(
+        isinstance(found, list | tuple), f"ejecutar devolvió {kind(found)}: se pide una lista de parejas"
+    )
+    case.expect(
+        len(found) == count,
+        f"de {count} tareas, ejecutar devolvió {len(found)} resultados: se pide uno por tarea, en su orden",
+    )
+    for result in found:
+        case.expect(
+            isinstance(result, list | tuple) and len(result) == 2 and result[0] in ("ok", "error"),
+            f"un resultado es {_shown(result)}: se pide («ok», valor) o («error», excepción)",
+        )
+    return [(status, value) for status, value in found]
+
+
+def _expect_error(case: Case, result: tuple[Any, Any], error: BaseException) -> None:
+    status, value = result
+    case.expect(
+        status == "error", f"una tarea lanzó {_name(error)} y acabó como «ok»: ¿dónde se perdió el fallo?"
+    )
+    case.expect(
+        isinstance(value, BaseException),
+        f"el resultado de la tarea que falla trae {kind(value)}: se pide la excepción misma",
+    )
+    case.expect(
+        value is error,
+        f"una tarea lanzó {_name(error)} y su resultado trae {described(value)}: se pide esa misma excepción",
+    )
+
+
+def _expect_called_once(case: Case, called: Counter[str], names: Any) -> None:
+    for name in names:
+        times = called[name]
+        case.expect(times > 0, f"la tarea «{name}» no se llegó a ejecutar: {_STAYS_IN}")
+        case.expect(times == 1, f"la tarea «{name}» se ejecutó {times} veces: se pide una")
+
+
+class _Log(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@contextmanager
+def _log() -> Iterator[_Log]:
+    """What is logged under "tareas" meanwhile; with a handler there, nothing of it goes to the screen."""
+    handler, logger = _Log(), logging.getLogger("tareas")
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Inside:
+    """Counts who is in the block, and the most there ever were; `over` is set when that is above the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._lock, self._limit, self._now = threading.Lock(), limit, 0
+        self.most = 0
+        self.over = threading.Event()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            if self._now > self._limit:
+                self.over.set()
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._now -= 1
+
+
+def _shown(thing: object) -> str:
+    try:
+        text = repr(thing)
+    except Exception:
+        return kind(thing)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _name(error: BaseException) -> str:
+    return "una excepción que hereda de BaseException" if isinstance(error, _OwnEnd) else described(error)
+
+
+def _eventually(condition: Callable[[], object], seconds: float = _PATIENCE) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return bool(condition())
+        time.sleep(0.002)
+    return True
+
+
+# BH-7a · a bounded group of threads
+
+BOUNDED = Exercise("BH-7a", writes="GrupoAcotado", deadline=10)
+_BOUNDED_METHODS = ("entregar(funcion)", "cerrar()")
+_NEVER_WAITS = "¿espera entregar a que haya sitio? Tiene que contestar al momento"
+
+
+class _Flood:
+    """A group of the learner's with tasks that stay inside until the gate opens."""
+
+    def __init__(self, case: Case, group_class: Any, workers: int, queue: int) -> None:
+        self.case = case
+        self.gate = threading.Event()
+        self.began: list[str] = []
+        self.ended: list[str] = []
+        self.in_caller = False
+        self.group = group_class(workers, queue)
+        case.cleanup(self._close)
+
+    def _close(self) -> None:
+        self.gate.set()
+        try:
+            self.group.cerrar()
+        except Exception:
+            return  # the case has told it already, or does not ask for it
+
+    def deliver(self, name: str) -> bool:
+        caller = threading.get_ident()
+
+        def task() -> None:
+            self.began.append(name)
+            if threading.get_ident() == caller:
+                self.in_caller = True
+            else:
+                self.gate.wait(_PATIENCE * 2)
+            self.ended.append(name)
+
+        accepted = self.submit(task)
+        self.case.expect(
+            not self.in_caller, "la tarea se ejecutó en el hilo que la entrega: ¿en qué hilos tienen que ir?"
+        )
+        return accepted
+
+    def submit(self, task: Callable[[], object]) -> bool:
+        answer = self.group.entregar(task)
+        self.case.expect(
+            isinstance(answer, bool),
+            f"entregar devolvió {kind(answer)}: se pide True si la tarea se acepta y False si no cabe",
+        )
+        return bool(answer)
+
+    def wait_for(self, count: int) -> bool:
+        """Whether so many tasks begin."""
+        return _eventually(lambda: len(self.began) >= count)
+
+    def expect_counts(self, accepted: int, rejected: int) -> None:
+        for name, right in (("aceptadas", accepted), ("rechazadas", rejected)):
+            self.case.expect(hasattr(self.group, name), f"a tu objeto le falta {name}")
+            value = getattr(self.group, name)
+            self.case.expect(
+                not callable(value), f"{name} es un método: se lee sin paréntesis, como grupo.{name}"
+            )
+            self.case.expect(
+                _is_count(value) and value == right,
+                f"{name} vale {_shown(value)} y, por lo que devolvió entregar, son {right}: "
+                "¿cuándo se cuenta, y con qué protección si entregan varios hilos?",
+            )
+
+
+@BOUNDED.case("con dos hilos y tres sitios en la cola", late=_NEVER_WAITS)
+def fills_and_refuses(case: Case, group_class: Any) -> None:
+    expect_class(
+        case,
+        group_class,
+        "GrupoAcotado(hilos, cola)",
+        _BOUNDED_METHODS,
+        'labkit.check("BH-7a", GrupoAcotado)',
+    )
+    flood = _Flood(case, group_class, 2, 3)
+    expect_methods(case, flood.group, _BOUNDED_METHODS)
+    for number in range(2):
+        case.expect(flood.deliver(f"{number}"), "con los dos hilos libres se rechazó una tarea")
+        case.expect(
+            flood.wait_for(number + 1),
+            "se aceptó una tarea, había un hilo libre y no empezó: ¿quién la ejecuta?",
+        )
+    for number in range(2, 5):
+        case.expect(
+            flood.deliver(f"{number}"),
+            f"con dos tareas en marcha y {number - 2} en la cola de tres, la siguiente se rechazó: ¿cuántas caben?",
+        )
+    refused = [flood.deliver(f"{number}") for number in range(5, 7)]
+    case.expect(
+        not _eventually(lambda: len(flood.began) > 2, _GRACE),
+        f"con dos hilos hay {len(flood.began)} tareas en marcha: ¿cuántos hilos hay en total?",
+    )
+    case.expect(
+        not any(refused),
+        "con dos tareas en marcha y tres en la cola se aceptó otra: ¿dónde está el fin de la cola?",
+    )
+    flood.expect_counts(5, 2)
+    flood.gate.set()
+    case.expect(
+        _eventually(lambda: len(flood.ended) >= 5),
+        f"se aceptaron cinco tareas y terminaron {len(flood.ended)}: ¿se perdió alguna?",
+    )
+    case.expect(
+        not _eventually(lambda: len(flood.began) > 5, _GRACE),
+        "se ejecutó una tarea para la que entregar devolvió False",
+    )
+    case.expect(
+        sorted(flood.ended) == [f"{number}" for number in range(5)], "una tarea se ejecutó más de una vez"
+    )
+
+
+@BOUNDED.case(
+    "con tareas que fallan",
+    raised="la excepción de una tarea no debe salir de entregar ni de cerrar",
+    late=_NEVER_WAITS,
+)
+def failures_give_their_place_back(case: Case, group_class: Any) -> None:
+    flood = _Flood(case, group_class, 1, 1)
+    accepted = rejected = 0
+    ran: list[int] = []
+
+    def failing() -> None:
+        ran.append(1)
+        raise ValueError("a propósito")
+
+    for number in range(6):
+        end = time.monotonic() + _PATIENCE
+        while not flood.submit(failing):
+            rejected += 1
+            case.expect(
+                time.monotonic() < end,
+                f"tras {number} tareas que fallaron ya no se acepta ninguna: ¿quién devuelve su sitio?",
+            )
+            time.sleep(0.002)
+        accepted += 1
+    case.expect(
+        _eventually(lambda: len(ran) == accepted),
+        f"se aceptaron {accepted} tareas que fallan y se ejecutaron {len(ran)}: ¿sigue vivo su hilo tras un fallo?",
+    )
+    flood.expect_counts(accepted, rejected)
+
+
+@BOUNDED.case("cuando entregan ocho hilos a la vez", late=_NEVER_WAITS)
+def many_threads(case: Case, group_class: Any) -> None:
+    flood = _Flood(case, group_class, 3, 5)
+    inside = _Inside(limit=3)
+    ran: list[int] = []
+    ready = threading.Barrier(8)
+
+    def task() -> None:
+        with inside:
+            time.sleep(0.001)
+        ran.append(1)
+
+    def client() -> list[bool]:
+        ready.wait(_PATIENCE)
+        return [flood.submit(task) for _ in range(25)]
+
+    with _threads(case, 8) as clients:
+        futures = [clients.submit(client) for _ in range(8)]
+        answers = [answer for future in futures for answer in future.result()]
+    accepted = sum(answers)
+    case.expect(
+        _eventually(lambda: len(ran) >= accepted),
+        f"entregar aceptó {accepted} tareas y se ejecutaron {len(ran)}: ¿se perdió alguna?",
+    )
+    case.expect(inside.most <= 3, f"con tres hilos llegó a haber {inside.most} tareas en marcha a la vez")
+    case.expect(
+        len(ran) == accepted,
+        f"entregar aceptó {accepted} tareas y se ejecutaron {len(ran)}: ¿de dónde salen?",
+    )
+    flood.expect_counts(accepted, len(answers) - accepted)
+
+
+@BOUNDED.case("al cerrar con tareas pendientes", late="¿a qué espera cerrar, y llega a ocurrir?")
+def close_waits(case: Case, group_class: Any) -> None:
+    flood = _Flood(case, group_class, 2, 2)
+    for number in range(2):
+        flood.deliver(f"{number}")
+        flood.wait_for(number + 1)
+    accepted = 2 + sum(flood.deliver(f"{number}") for number in range(2, 4))
+    closed: Future[Any] = case.enter(_threads(case, 1)).submit(flood.group.cerrar)
+    too_early = _eventually(closed.done, _GRACE)
+    flood.gate.set()
+    if too_early and closed.exception() is not None:
+        closed.result()
+    case.expect(
+        not too_early, f"cerrar volvió con {accepted - len(flood.ended)} tareas aceptadas sin terminar"
+    )
+    closed.result(_PATIENCE * 2)
+    case.expect(
+        len(flood.ended) == accepted,
+        f"se aceptaron {accepted} tareas y, al volver cerrar, habían terminado {len(flood.ended)}",
+    )
+
+
+@contextmanager
+def _threads(case: Case, count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads of a case's own; leaving does not wait for what an answer holds."""
+    executor = ThreadPoolExecutor(count, thread_name_prefix="comprobacion")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+# BH-7b · the flood itself
+
+FLOOD = Exercise("BH-7b", writes="inundacion")
+_COUNTS = ("aceptadas", "rechazadas", "terminadas")
+
+
+@FLOOD.case("con las cuentas de la inundación")
+def counts_add_up(case: Case, inundacion: Any) -> None:
+    case.expect(
+        isinstance(inundacion, Mapping),
+        f"inundacion es {kind(inundacion)}: usa un diccionario con aceptadas, rechazadas y terminadas",
+    )
+    missing = [name for name in _COUNTS if name not in inundacion]
+    case.expect(not missing, f"en inundacion falta: {', '.join(missing)}")
+    for name in _COUNTS:
+        value = inundacion[name]
+        case.expect(
+            _is_count(value) and value >= 0,
+            f"inundacion[«{name}»] es {_shown(value)}: guarda un número entero de tareas",
+        )
+    accepted, rejected, ended = (int(inundacion[name]) for name in _COUNTS)
+    case.expect(
+        accepted + rejected == 1000,
+        f"{accepted} aceptadas y {rejected} rechazadas suman {accepted + rejected}, y se entregan 1000: "
+        "¿el grupo es nuevo, y se cuentan todas?",
+    )
+    case.expect(
+        ended <= accepted,
+        f"terminaron {ended} y se aceptaron {accepted}: ¿de dónde salen las demás? ¿La lista o el contador es nuevo?",
+    )
+    case.expect(
+        ended == accepted,
+        f"se aceptaron {accepted} y terminaron {ended}: ¿anotaste la cuenta después de cerrar?",
+    )
+    case.expect(
+        accepted >= 23,
+        f"se aceptaron {accepted}: en 3 hilos y 20 sitios de cola caben más. ¿Qué tamaño le diste al grupo?",
+    )
+    case.expect(
+        rejected > 0,
+        "no se rechazó ninguna: así no es una inundación. ¿Tarda algo cada tarea, y las entregas de golpe?",
+    )
+
+
+# BH-8 · measure and adjust
+
+WATCH = Exercise("BH-8", writes="Vigilante", deadline=10)
+_WATCH_CALL = "Vigilante(bulkhead, objetivo, minimo, maximo, carga, reloj)"
+_WATCH_METHODS = ("llamar(funcion)", "ajustar()")
+
+
+class _Shift:
+    """A `Vigilante` of the learner's with a clock, a machine and a bulkhead that the case moves."""
+
+    def __init__(
+        self, case: Case, watch_class: Any, *, limit: int = 4, low: int = 1, high: int = 20, wait: float = 0
+    ) -> None:
+        self.case = case
+        self.clock = ManualClock(100)
+        self.bulkhead = Bulkhead(limit, max_wait=wait, name="pagos")
+        self.load = 0.2
+        self.watch = watch_class(self.bulkhead, 0.5, low, high, lambda: self.load, self.clock)
+
+    def call(self, seconds: float, times: int = 1) -> None:
+        for _ in range(times):
+            self.watch.llamar(self.clock.advance, seconds)
+
+    def adjust(self) -> int:
+        answer = self.watch.ajustar()
+        limit = self.bulkhead.limit
+        self.case.expect(
+            answer is not None, "ajustar no devolvió nada: se pide el límite con el que se queda"
+        )
+        self.case.expect(
+            _is_count(answer) and answer == limit,
+            f"ajustar devolvió {_shown(answer)} y bulkhead.limit vale {limit}: ¿lo cambiaste, y devuelves el nuevo?",
+        )
+        return limit
+
+    def expect(self, right: int, what: str, think: str) -> None:
+        limit = self.adjust()
+        self.case.expect(limit == right, f"{what}, el límite quedó en {limit}: {think}")
+
+
+@WATCH.case("al llamar a una función", raised="¿qué hace llamar con una función que va bien?")
+def calls_through_the_bulkhead(case: Case, watch_class: Any) -> None:
+    expect_class(case, watch_class, _WATCH_CALL, _WATCH_METHODS, 'labkit.check("BH-8", Vigilante)')
+    shift = _Shift(case, watch_class)
+    expect_methods(case, shift.watch, _WATCH_METHODS)
+    seen: list[int] = []
+
+    def charge(*order: object) -> str:
+        seen.append(shift.bulkhead.in_use)
+        return f"cobrado {order}"
+
+    answer = shift.watch.llamar(charge, 7, "libro")
+    case.expect(len(seen) == 1, f"llamar ejecutó la función {len(seen)} veces: se pide una")
+    case.expect(
+        answer == "cobrado (7, 'libro')",
+        f"la función devolvió «cobrado (7, 'libro')» y llamar devolvió {_shown(answer)}: ¿y sus argumentos?",
+    )
+    case.expect(
+        seen[0] > 0, "mientras la función trabajaba no había ningún permiso en uso: ¿pasa por bulkhead?"
+    )
+    case.expect(seen[0] == 1, f"una llamada ocupó {seen[0]} permisos: ¿entras más de una vez en bulkhead?")
+    error = ConnectionError("pagos ha cortado")
+    try:
+        shift.watch.llamar(_raising, error)
+    except ConnectionError as found:
+        case.expect(
+            found is error, f"la función lanzó {described(error)} y de llamar salió {described(found)}"
+        )
+    else:
+        case.fail("la función lanzó una excepción y llamar no: sale tal cual")
+    case.expect(
+        shift.bulkhead.in_use == 0, f"al acabar quedaron {shift.bulkhead.in_use} permisos sin devolver"
+    )
+
+
+@WATCH.case("cuando todo va bien", raised="¿qué hace ajustar con llamadas rápidas?")
+def raises_slowly(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class)
+    shift.call(0.1, times=5)
+    shift.expect(
+        5, "con límite 4, cinco llamadas rápidas y la máquina tranquila", "¿cuánto se sube cada vez?"
+    )
+    shift.call(0.5)
+    shift.expect(
+        6,
+        "con límite 5 y una llamada de 0.5 s justos, el objetivo",
+        "«más de» el objetivo, ¿incluye el objetivo?",
+    )
+
+
+@WATCH.case("cuando una llamada se alarga", raised="¿qué hace ajustar con una llamada lenta?")
+def lowers_at_once(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=10)
+    shift.call(0.1, times=3)
+    shift.call(0.6)
+    shift.call(0.1, times=3)
+    shift.expect(
+        5,
+        "con límite 10 y siete llamadas, una de ellas de más de 0.5 s",
+        "¿miras todas, o solo la última o la media?",
+    )
+    shift.call(3)
+    shift.expect(2, "con límite 5 y una llamada lenta", "la mitad, ¿redondeada hacia dónde?")
+
+
+@WATCH.case("con las medidas de otro momento", raised="¿qué hace ajustar sin medidas?")
+def forgets_what_was_used(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=12)
+    shift.expect(
+        12, "con límite 12 y sin ninguna llamada", "sin medidas no se sabe nada. ¿Qué se hace entonces?"
+    )
+    shift.call(2)
+    shift.adjust()
+    shift.expect(
+        6,
+        "con límite 12, una llamada lenta y dos ajustes seguidos",
+        "¿desde cuándo cuentan las medidas del segundo?",
+    )
+    shift.call(0.1)
+    shift.expect(
+        7,
+        "después, con límite 6 y una llamada rápida",
+        "la lenta es de antes del ajuste anterior. ¿Sigue contando?",
+    )
+
+
+@WATCH.case("con la máquina cargada", raised="¿cómo miras la carga?")
+def looks_at_the_machine(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=16)
+    shift.load = 0.95
+    shift.call(0.1)
+    shift.expect(
+        8,
+        "con límite 16, llamadas rápidas y una carga de 0.95",
+        "¿miras la carga, y cuándo: al crear o al ajustar?",
+    )
+    shift.load = 0.9
+    shift.call(0.1)
+    shift.expect(4, "con límite 8 y una carga de 0.9 justos", "«0.9 o más», ¿incluye 0.9?")
+    shift.expect(2, "con límite 4, sin llamadas y una carga de 0.9", "¿hacen falta medidas para verla?")
+    shift.load = 0.89
+    shift.call(0.1)
+    shift.expect(3, "con límite 2, una llamada rápida y una carga de 0.89", "¿dónde pones la frontera?")
+
+
+@WATCH.case("al llegar al mínimo y al máximo", raised="¿qué límites acepta bulkhead?")
+def stays_within_bounds(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=5, low=3, high=6)
+    shift.call(2)
+    shift.expect(3, "con mínimo 3, límite 5 y una llamada lenta", "¿y el mínimo?")
+    shift.call(2)
+    shift.expect(3, "con mínimo 3, límite 3 y una llamada lenta", "¿y el mínimo?")
+    for right in (4, 5, 6, 6):
+        shift.call(0.1)
+        shift.expect(
+            right, f"con máximo 6 y límite {shift.bulkhead.limit}, una llamada rápida", "¿y el máximo?"
+        )
+    lowest = _Shift(case, watch_class, limit=1)
+    lowest.call(2)
+    lowest.expect(1, "con mínimo 1, límite 1 y una llamada lenta", "¿cuánto es la mitad de uno?")
+
+
+@WATCH.case("con una función que falla", raised="una excepción de la función no debe impedir que se mida")
+def measures_failures(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=8)
+
+    def fails_after(seconds: float) -> None:
+        shift.clock.advance(seconds)
+        raise TimeoutError("pagos no contesta")
+
+    def call(seconds: float) -> None:
+        try:
+            shift.watch.llamar(fails_after, seconds)
+        except TimeoutError:
+            pass
+
+    call(2)
+    shift.expect(
+        4,
+        "con límite 8 y una llamada que falló a los 2 s",
+        "las que fallan por lentas son las que más importan. ¿Se miden?",
+    )
+    call(0.1)
+    shift.expect(5, "con límite 4 y una llamada que falló enseguida", "¿también es una medida?")
+
+
+@WATCH.case(
+    "con una llamada que espera su permiso",
+    raised="¿qué pasa cuando no hay permiso?",
+    late="¿qué espera llamar, aparte del permiso?",
+)
+def waiting_is_not_work(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=1, wait=_PATIENCE * 2)
+    permit = shift.bulkhead.acquire()
+    case.cleanup(permit.release)
+    waiting = case.enter(_threads(case, 1)).submit(shift.call, 0.1)
+    case.expect(
+        _eventually(lambda: shift.bulkhead.waiting == 1 or waiting.done()) and not waiting.done(),
+        "con el único permiso en uso, llamar no esperó el suyo: ¿entra en bulkhead?",
+    )
+    shift.clock.advance(10)
+    permit.release()
+    waiting.result(_PATIENCE)
+    shift.expect(
+        2,
+        "con límite 1 y una llamada que esperó 10 s su permiso y trabajó 0.1 s",
+        "¿desde cuándo cuenta tu reloj? Si la espera cuenta, cuanto más bajas el límite más hay que bajarlo",
+    )
+
+
+@WATCH.case("con una llamada rechazada", raised="¿qué hace ajustar si todas se rechazaron?")
+def a_refusal_is_no_measure(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=2)
+    permits = [shift.bulkhead.acquire() for _ in range(2)]
+    called: list[int] = []
+    for _ in range(3):
+        try:
+            shift.watch.llamar(called.append, 1)
+        except BulkheadFullError:
+            continue
+        case.fail("con todos los permisos en uso, llamar no lanzó BulkheadFullError")
+    case.expect(not called, "con todos los permisos en uso, la función se ejecutó")
+    for permit in permits:
+        permit.release()
+    shift.expect(
+        2, "con límite 2 y tres llamadas rechazadas", "una llamada que no llegó a trabajar, ¿es una medida?"
+    )
+
+
+def _raising(error: BaseException) -> None:
+    raise error
+
+
+# BH-9 · with a circuit breaker
+
+PROTECTED = Exercise("BH-9", writes="crear_proteccion", deadline=10)
+_MAKES = "¿qué devuelve crear_proteccion?"
+_AT_ONCE = "¿espera alguien un permiso? Si no hay, se rechaza al momento"
+_FAILURE = ConnectionError("pagos ha cortado")
+
+
+class _Shop:
+    """What the learner's function makes, and how the calls through it end."""
+
+    def __init__(self, case: Case, make: Any, permits: int = 2, failures: int = 3) -> None:
+        self.case = case
+        self.clock = ManualClock(100)
+        self.gate = threading.Event()
+        case.cleanup(self.gate.set)
+        self.protected = make(permits, failures, 10, self.clock)
+        case.expect(self.protected is not None, "crear_proteccion no devolvió nada: ¿falta el return?")
+        expect_call(case, self.protected, "llamar(nombre, funcion)")
+        self.reached: Counter[str] = Counter()
+        self._threads = case.enter(_threads(case, 8))
+
+    def call(self, name: str = "pagos", work: Callable[[], object] = lambda: "bien") -> str:
+        """How one call ends: "bien", "fallo", "lleno" or "cortado"."""
+
+        def counted() -> object:
+            self.reached[name] += 1
+            return work()
+
+        try:
+            self.protected(name, counted)
+        except BulkheadFullError:
+            return "lleno"
+        except CircuitOpenError:
+            return "cortado"
+        except ConnectionError as error:
+            if error is _FAILURE:
+                return "fallo"
+            raise
+        return "bien"
+
+    def fail(self, name: str = "pagos") -> str:
+        return self.call(name, lambda: _raising(_FAILURE))
+
+    def occupy(self, name: str = "pagos") -> Future[str]:
+        """A call that is inside until the gate opens."""
+        before = self.reached[name]
+        future = self._threads.submit(self.call, name, lambda: self.gate.wait(_PATIENCE * 2))
+        self.case.expect(
+            _eventually(lambda: self.reached[name] > before or future.done()) and self.reached[name] > before,
+            f"con sitio de sobra, una llamada a {name} no llegó a la función"
+            + (f": acabó en {self._ended(future)}" if future.done() else ""),
+        )
+        return future
+
+    def _ended(self, future: Future[str]) -> str:
+        error = future.exception()
+        return described(error) if error is not None else f"«{future.result()}»"
+
+    def release(self, *futures: Future[str]) -> None:
+        self.gate.set()
+        for future in futures:
+            future.result(_PATIENCE)
+        self.gate.clear()
+
+
+@PROTECTED.case("con un servicio sano", raised=_MAKES)
+def healthy(case: Case, crear_proteccion: Any) -> None:
+    expect_call(case, crear_proteccion, "crear_proteccion(permisos, fallos, espera, reloj)")
+    shop = _Shop(case, crear_proteccion)
+    answer = shop.protected("pagos", lambda: "cobrado")
+    case.expect(
+        answer == "cobrado",
+        f"la función devolvió «cobrado» y llamar devolvió {_shown(answer)}: ¿falta un return?",
+    )
+    for _ in range(5):
+        case.expect(shop.call() == "bien", "una llamada tras otra, con todo bien, dejó de pasar")
+    error = ValueError("tarjeta caducada")
+    try:
+        shop.protected("pagos", lambda: _raising(error))
+    except ValueError as found:
+        case.expect(found is error, "la función lanzó una excepción y de llamar salió otra: sale tal cual")
+    else:
+        case.fail("la función lanzó una excepción y llamar no: sale tal cual")
+
+
+@PROTECTED.case("con el compartimento lleno", raised=_MAKES, late=_AT_ONCE)
+def full_compartment(case: Case, crear_proteccion: Any) -> None:
+    shop = _Shop(case, crear_proteccion, permits=2, failures=2)
+    inside = [shop.occupy(), shop.occupy()]
+    before = shop.reached["pagos"]
+    ended = [shop.call() for _ in range(4)]
+    case.expect(
+        shop.reached["pagos"] == before,
+        "con dos permisos y dos llamadas dentro, entró otra: ¿es el mismo compartimento en cada llamada?",
+    )
+    case.expect(ended[0] == "lleno", f"con el compartimento lleno, la llamada acabó en «{ended[0]}»")
+    case.expect(
+        "cortado" not in ended,
+        "tras varios rechazos por estar lleno se abrió el circuito, y pagos no había fallado: "
+        "¿qué excepciones cuentan como fallo?",
+    )
+    case.expect(
+        shop.call("envios") == "bien", "con pagos lleno, una llamada a envios no pasó: ¿qué comparten?"
+    )
+    shop.release(*inside)
+    case.expect(shop.call() == "bien", "al salir los que estaban dentro, la siguiente llamada no pasó")
+
+
+@PROTECTED.case("cuando un servicio falla seguido", raised=_MAKES)
+def opens(case: Case, crear_proteccion: Any) -> None:
+    shop = _Shop(case, crear_proteccion, permits=1, failures=3)
+    for step in (shop.fail, shop.fail, shop.call, shop.fail, shop.fail):
+        ended = step()
+        case.expect(
+            ended != "lleno",
+            "tras un fallo, con el compartimento vacío, sale «lleno»: ¿quién devuelve el permiso?",
+        )
+        case.expect(
+            ended != "cortado",
+            "se cortó antes de tres fallos seguidos: ¿cuántos se piden, y qué hace un acierto?",
+        )
+    shop.fail()
+    before = shop.reached["pagos"]
+    ended = shop.call()
+    case.expect(
+        shop.reached["pagos"] == before,
+        "tras tres fallos seguidos la función se volvió a llamar: ¿es el mismo cortacircuitos en cada llamada?",
+    )
+    case.expect(
+        ended == "cortado",
+        f"tras tres fallos seguidos la llamada acabó en «{ended}»: se pide CircuitOpenError",
+    )
+    case.expect(
+        shop.call("envios") == "bien",
+        "pagos falló tres veces y una llamada a envios no pasó: lo que le pasa a un nombre no afecta a los demás",
+    )
+
+
+@PROTECTED.case("pasada la espera", raised=_MAKES, late=_AT_ONCE)
+def probes(case: Case, crear_proteccion: Any) -> None:
+    shop = _Shop(case, crear_proteccion, permits=1, failures=2)
+    for _ in range(2):
+        shop.fail()
+    shop.clock.advance(9)
+    case.expect(shop.call() == "cortado", "a los 9 s de 10 ya se volvió a llamar: ¿cuánto dura la espera?")
+    shop.clock.advance(1.5)
+    ended = shop.fail()
+    case.expect(
+        ended != "cortado",
+        "pasaron más de 10 s en el reloj y sigue cortado: ¿qué reloj mira el cortacircuitos, y qué espera?",
+    )
+    case.expect(
+        shop.call() == "cortado", "la prueba falló y la siguiente llamada pasó: se pide volver a esperar"
+    )
+    shop.clock.advance(10.5)
+    probe = shop.occupy()
+    before = shop.reached["pagos"]
+    ended = shop.call()
+    case.expect(
+        shop.reached["pagos"] == before, "con una prueba en marcha entró otra llamada: se pide una sola"
+    )
+    case.expect(
+        ended != "lleno",
+        "con el circuito a medias y una prueba dentro, la segunda llamada llegó hasta el compartimento y lo "
+        "encontró lleno: ¿cuál de los dos va por fuera?",
+    )
+    shop.release(probe)
+    case.expect(
+        [shop.call() for _ in range(2)] == ["bien"] * 2, "la prueba fue bien y la siguiente llamada no pasó"
+    )
+
+
+@PROTECTED.case("con varias pruebas posibles", raised=_MAKES, late=_AT_ONCE)
+def one_probe_with_room_for_more(case: Case, crear_proteccion: Any) -> None:
+    shop = _Shop(case, crear_proteccion, permits=5, failures=1)
+    shop.fail()
+    shop.clock.advance(11)
+    probe = shop.occupy()
+    ended = [shop.call() for _ in range(3)]
+    case.expect(
+        ended == ["cortado"] * 3,
+        f"con cinco permisos y una prueba en marcha, las demás acabaron en {', '.join(ended)}: se pide una sola prueba",
+    )
+    shop.release(probe)
