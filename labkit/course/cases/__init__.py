@@ -4,4 +4,5 @@
 LESSONS: dict[str, str] = {
     "IN": "labkit.course.cases.inicio",
     "SD": "labkit.course.cases.service_discovery",
+    "CB": "labkit.course.cases.circuit_breaker",
 }
