@@ -185,3 +185,269 @@ def waits_conclusion(case: Case, medir_espera: Any, tabla_espera: Any, le_da_igu
         f"dices que mejora «{better}», y con carga alta pasa de {before} (1 s) a {after} (60 s): "
         "¿es mejor más, o menos?",
     )
+
+
+# CB-4 · a file that tells of it
+
+RECORD = Exercise("CB-4", writes="registrar_cambios", deadline=10)
+_WHAT_IT_DOES = "¿qué hace registrar_cambios con el breaker y la ruta que recibe?"
+_STATES = re.compile(r"(?:half|forced)[-_ ]open|closed|open|disabled", re.IGNORECASE)
+
+
+@RECORD.case("cuando un circuito se abre", raised=_WHAT_IT_DOES)
+def opening_is_recorded(case: Case, registrar_cambios: Any) -> None:
+    expect_call(case, registrar_cambios, "registrar_cambios(breaker, ruta)")
+    file = _File(case)
+    circuit = _Circuit("pagos")
+    file.follow(registrar_cambios, circuit)
+    file.expect_nothing("antes de que cambiara ningún estado")
+    circuit.fail(2)
+    file.expect_no_error()
+    case.expect(file.path.exists(), "el circuito se abrió y el archivo no existe: ¿quién avisa a tu función?")
+    case.expect(
+        file.lines(),
+        "el circuito se abrió y el archivo está vacío: ¿cuándo llega al disco lo que escribes? "
+        "Si usas logging, ¿qué nivel deja pasar?",
+    )
+    file.expect([("pagos", "closed", "open")])
+
+
+@RECORD.case("con un recorrido entero", raised=_WHAT_IT_DOES)
+def whole_way_is_recorded(case: Case, registrar_cambios: Any) -> None:
+    file = _File(case)
+    circuit = _Circuit("pagos")
+    file.follow(registrar_cambios, circuit)
+    wanted = [("pagos", "closed", "open")]
+    circuit.fail(2)
+    file.expect(wanted)
+    for _ in range(3):
+        circuit.succeed()
+    file.expect_no_error()
+    case.expect(
+        len(file.lines()) == 1,
+        f"el circuito cambió una vez y rechazó tres llamadas, y el archivo tiene {len(file.lines())} líneas: "
+        "¿qué sucesos anotas?",
+    )
+    circuit.wait()
+    circuit.fail(1)
+    wanted += [("pagos", "open", "half-open"), ("pagos", "half-open", "open")]
+    file.expect(wanted)
+    circuit.wait()
+    circuit.succeed()
+    wanted += [("pagos", "open", "half-open"), ("pagos", "half-open", "closed")]
+    file.expect(wanted)
+    circuit.breaker.force_open()
+    circuit.breaker.reset()
+    file.expect([*wanted, ("pagos", "closed", "forced-open"), ("pagos", "forced-open", "closed")])
+
+
+@RECORD.case("si el archivo ya tenía algo", raised=_WHAT_IT_DOES)
+def what_was_there_stays(case: Case, registrar_cambios: Any) -> None:
+    file = _File(case)
+    file.path.write_text("lo de ayer\n", encoding="utf-8")
+    circuit = _Circuit("pagos")
+    file.follow(registrar_cambios, circuit)
+    circuit.fail(2)
+    lines = file.lines()
+    case.expect(
+        lines[:1] == ["lo de ayer"], "el archivo tenía una línea de ayer y ya no está: ¿cómo lo abres?"
+    )
+    file.expect([("pagos", "closed", "open")], skip=1)
+
+
+@RECORD.case("con dos circuitos, cada uno en su archivo", raised=_WHAT_IT_DOES)
+def two_files(case: Case, registrar_cambios: Any) -> None:
+    first, second = _File(case), _File(case)
+    payments, shipping = _Circuit("pagos"), _Circuit("envíos")
+    first.follow(registrar_cambios, payments)
+    second.follow(registrar_cambios, shipping)
+    payments.fail(2)
+    second.expect_nothing("de otro circuito, que escribe en otro archivo")
+    first.expect([("pagos", "closed", "open")])
+    shipping.fail(2)
+    second.expect([("envíos", "closed", "open")])
+    first.expect([("pagos", "closed", "open")])
+
+
+@RECORD.case("con dos circuitos en el mismo archivo", raised=_WHAT_IT_DOES)
+def one_file(case: Case, registrar_cambios: Any) -> None:
+    file = _File(case)
+    payments, shipping = _Circuit("pagos"), _Circuit("envíos")
+    file.follow(registrar_cambios, payments)
+    file.follow(registrar_cambios, shipping)
+    payments.fail(2)
+    shipping.fail(2)
+    payments.wait()
+    payments.succeed()
+    file.expect(
+        [
+            ("pagos", "closed", "open"),
+            ("envíos", "closed", "open"),
+            ("pagos", "open", "half-open"),
+            ("pagos", "half-open", "closed"),
+        ]
+    )
+
+
+@RECORD.case("con ocho hilos a la vez", raised=_WHAT_IT_DOES)
+def threads_write(case: Case, registrar_cambios: Any) -> None:
+    file = _File(case)
+    circuits = [_Circuit(f"circuito-{letter}") for letter in "abcdefgh"]
+    for circuit in circuits:
+        file.follow(registrar_cambios, circuit)
+    start = threading.Barrier(len(circuits))
+
+    def drive(circuit: _Circuit) -> None:
+        start.wait()
+        for _ in range(5):
+            circuit.fail(2)
+            circuit.wait()
+            circuit.succeed()
+
+    _in_threads([functools.partial(drive, circuit) for circuit in circuits])
+    file.expect_no_error()
+    lines = file.lines()
+    case.expect(
+        len(lines) == 8 * 15,
+        f"ocho circuitos cambiaron 15 veces cada uno y el archivo tiene {len(lines)} líneas: "
+        "¿se pisan los que escriben a la vez?",
+    )
+    one_way = [("closed", "open"), ("open", "half-open"), ("half-open", "closed")] * 5
+    for circuit in circuits:
+        own = [line for line in lines if circuit.breaker.name in line]
+        right = len(own) == 15 and all(
+            _tells(line, (circuit.breaker.name, *change)) for line, change in zip(own, one_way, strict=True)
+        )
+        case.expect(
+            right,
+            f"con ocho circuitos a la vez, las líneas de «{circuit.breaker.name}» no son sus 15 cambios en orden: "
+            "¿se mezclan dos líneas, o lo que guardas de cada suceso?",
+        )
+
+
+class _Circuit:
+    """A breaker of two failures and ten seconds, and a clock wound by hand."""
+
+    def __init__(self, name: str) -> None:
+        self.clock = ManualClock()
+        self.breaker = CircuitBreaker(name, fail_threshold=2, reset_timeout=10, clock=self.clock)
+
+    def fail(self, times: int) -> None:
+        for _ in range(times):
+            with suppress(ConnectionError, CircuitOpenError):
+                self.breaker.call(_broken)
+
+    def succeed(self) -> None:
+        with suppress(CircuitOpenError):
+            self.breaker.call(lambda: "bien")
+
+    def wait(self) -> None:
+        self.clock.advance(10)
+
+
+def _broken() -> None:
+    raise ConnectionError("pagos no contesta")
+
+
+class _File:
+    """A file in a folder of its own, and what was written to it."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        folder = case.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        self.path = Path(folder) / "cambios.log"
+        self._errors: list[BaseException] = []
+
+    def follow(self, registrar_cambios: Callable[..., Any], circuit: _Circuit) -> None:
+        given = registrar_cambios(circuit.breaker, self.path)
+        if isinstance(given, CoroutineType):
+            given.close()
+            self._case.fail("registrar_cambios es una corrutina y aquí nadie la espera: escribe una función corriente")
+        # A breaker only logs what its listeners raise: hear it through them.
+        for listener in circuit.breaker._listeners:
+            circuit.breaker.remove_listener(listener)
+            circuit.breaker.add_listener(functools.partial(self._hear, listener))
+
+    def _hear(self, listener: Callable[..., Any], event: Any) -> None:
+        try:
+            listener(event)
+        except Exception as error:
+            self._errors.append(error)
+
+    def lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        data = self.path.read_bytes()
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:  # Windows, when nobody said an encoding
+            text = data.decode("cp1252", errors="replace")
+        return [line for line in text.splitlines() if line.strip()]
+
+    def expect_no_error(self) -> None:
+        if self._errors:
+            self._case.fail(f"tu oyente lanzó {described(self._errors[0])}: ¿qué sucesos recibe, y qué lleva cada uno?")
+
+    def expect_nothing(self, when: str) -> None:
+        self.expect_no_error()
+        if lines := self.lines():
+            self._case.fail(f"{when}, el archivo ya decía «{_short(lines[0])}»: ¿qué se anota, y de quién?")
+
+    def expect(self, changes: list[tuple[str, str, str]], skip: int = 0) -> None:
+        """Fail unless the lines tell of these changes (circuit, previous, new), each once and in this order."""
+        self.expect_no_error()
+        lines = self.lines()[skip:]
+        for line, change in zip(lines, changes, strict=False):
+            if not _tells(line, change):
+                name, previous, state = change
+                self._case.fail(
+                    f"«{name}» pasó de {previous} a {state} y la línea dice «{_short(line)}»: "
+                    "se piden el nombre, el estado anterior y el nuevo"
+                )
+        if len(lines) < len(changes):
+            name, previous, state = changes[len(lines)]
+            self._case.fail(
+                f"«{name}» pasó de {previous} a {state}, la llamada ya volvió y el archivo tiene "
+                f"{len(lines)} líneas de {len(changes)}: ¿quién avisa de ese cambio, y cuándo llega al disco?"
+            )
+        if len(lines) > len(changes):
+            self._case.fail(
+                f"hubo {len(changes)} cambios y el archivo tiene {len(lines)} líneas; "
+                f"sobra «{_short(lines[len(changes)])}»: ¿se anota algo dos veces?"
+            )
+
+
+def _tells(line: str, change: tuple[str, str, str]) -> bool:
+    """Whether a line, of text or JSON, holds the circuit's name and both states."""
+    name, previous, state = change
+    text = line
+    with suppress(ValueError):
+        text = json.dumps(json.loads(line), ensure_ascii=False)
+    found = Counter(re.sub("[_ ]", "-", word.lower()) for word in _STATES.findall(text.replace(name, "")))
+    return name in text and found[previous] > 0 and found[state] > 0
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= 90 else f"{text[:89]}…"
+
+
+def _in_threads(functions: Iterable[Callable[[], Any]]) -> list[BaseException | None]:
+    """Run them at once, each in a thread; return what each raised."""
+    raised: list[BaseException | None] = []
+
+    def run(index: int, function: Callable[[], Any]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            raised[index] = error
+
+    threads = []
+    for index, function in enumerate(functions):
+        raised.append(None)
+        threads.append(threading.Thread(target=run, args=(index, function), daemon=True))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
