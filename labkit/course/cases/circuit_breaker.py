@@ -451,3 +451,433 @@ def _in_threads(functions: Iterable[Callable[[], Any]]) -> list[BaseException | 
     for thread in threads:
         thread.join()
     return raised
+
+
+# What is not guarded by a lock hardly ever goes wrong by itself in CPython. Threads that pause at every step of
+# the answer's own code do what the worst luck would do.
+_STEP = 0.0002
+_NOT_ANSWERS = (
+    str(Path(__file__).parents[2]),
+    str(Path(os.__file__).parent),
+    str(Path(os.__file__).parent.resolve()),
+    "<frozen",
+)
+
+
+def _at_every_step(function: Callable[[], Any]) -> Callable[[], Any]:
+    """Return `function` made to let the other threads go on after every instruction of the answer."""
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename.startswith(_NOT_ANSWERS):
+            return None
+        frame.f_trace_opcodes = True
+        return pause
+
+    def pause(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode":
+            time.sleep(_STEP)
+        return pause
+
+    def slowly() -> Any:
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            return function()
+        finally:
+            sys.settrace(before)
+
+    return slowly
+
+
+# CB-5a · a service that recovers
+
+RECOVERS = Exercise("CB-5a", writes="servicio_que_se_recupera", deadline=10)
+_HANGS = "¿espera tu función algo que no llega? Si usas un candado, ¿se suelta siempre?"
+
+
+@RECOVERS.case("con tres fallos", raised="¿qué hace tu función con el número que recibe?", late=_HANGS)
+def fails_and_recovers(case: Case, servicio_que_se_recupera: Any) -> None:
+    expect_call(case, servicio_que_se_recupera, "servicio_que_se_recupera(fallos)")
+    service = _service(case, servicio_que_se_recupera, 3)
+    seen = [_payment(case, service) for _ in range(6)]
+    wanted = ["fallo"] * 3 + ["cobrado"] * 3
+    case.expect(
+        seen == wanted,
+        f"con fallos=3, seis llamadas dieron {', '.join(seen)}: ¿cuándo deja de fallar, y vuelve a hacerlo?",
+    )
+
+
+@RECOVERS.case("con otros números de fallos", raised="¿sirve para cero?", late=_HANGS)
+def other_counts(case: Case, servicio_que_se_recupera: Any) -> None:
+    for failures in (0, 1, 7):
+        service = _service(case, servicio_que_se_recupera, failures)
+        seen = [_payment(case, service) for _ in range(9)]
+        count = seen.count("fallo")
+        case.expect(
+            seen == ["fallo"] * failures + ["cobrado"] * (9 - failures),
+            f"con fallos={failures}, de nueve llamadas fallaron {count}: ¿usas el número que te dieron?",
+        )
+
+
+@RECOVERS.case("con dos servicios", raised="¿qué comparten dos servicios?", late=_HANGS)
+def services_are_apart(case: Case, servicio_que_se_recupera: Any) -> None:
+    first = _service(case, servicio_que_se_recupera, 2)
+    second = _service(case, servicio_que_se_recupera, 2)
+    seen = [_payment(case, each) for each in (first, second, first, second, first, second)]
+    case.expect(
+        seen == ["fallo"] * 4 + ["cobrado"] * 2,
+        "dos servicios con fallos=2, llamados por turnos, no fallan dos veces cada uno: ¿quién lleva la cuenta?",
+    )
+
+
+@RECOVERS.case("con veinte hilos a la vez", raised="¿qué comparten los hilos?", late=_HANGS)
+def threads_call(case: Case, servicio_que_se_recupera: Any) -> None:
+    for _ in range(2):
+        service = _service(case, servicio_que_se_recupera, 7)
+        start = threading.Barrier(20)
+        seen: list[str] = []
+
+        def call(service: Any = service, start: Any = start, seen: list[str] = seen) -> None:
+            start.wait()
+            for _ in range(2):
+                seen.append(_payment(case, service))
+
+        _raise_first(_in_threads([_at_every_step(call)] * 20))
+        case.expect(
+            seen.count("fallo") == 7,
+            f"con fallos=7 y veinte hilos a la vez fallaron {seen.count('fallo')} llamadas: "
+            "¿qué pasa si dos hilos leen la cuenta antes de que uno la cambie?",
+        )
+
+
+def _service(case: Case, make: Any, failures: int) -> Any:
+    service = make(failures)
+    case.expect(service is not None, "servicio_que_se_recupera no devolvió nada: ¿falta el return?")
+    case.expect(
+        callable(service),
+        f"servicio_que_se_recupera devolvió {kind(service)}: se pide una función sin argumentos",
+    )
+    return service
+
+
+def _payment(case: Case, service: Any) -> str:
+    try:
+        result = service()
+    except (ConnectionError, requests.ConnectionError):
+        return "fallo"
+    except TypeError as error:
+        case.fail(f"el servicio, llamado sin argumentos, lanzó {described(error)}")
+    except Exception as error:
+        case.fail(f"el servicio lanzó {described(error)}: se pide ConnectionError")
+    if isinstance(result, CoroutineType):
+        result.close()
+        case.fail("el servicio es una corrutina: se pide una función corriente")
+    case.expect(result == "cobrado", f"el servicio devolvió {result!r}: se pide «cobrado»")
+    return "cobrado"
+
+
+def _raise_first(raised: Iterable[BaseException | None]) -> None:
+    for error in raised:
+        if error is not None:
+            raise error
+
+
+# CB-5b · and the breaker notices
+
+STORY = Exercise("CB-5b", writes="historia", deadline=6)
+_ENDLESS = "¿adelantas el reloj después de cada llamada, y acabas cuando una va bien? No hace falta esperar de verdad"
+
+
+@STORY.case("con un servicio que falla tres veces", raised="¿qué haces con lo que lanza la llamada?", late=_ENDLESS)
+def story_of_three(case: Case, historia: Any) -> None:
+    expect_call(case, historia, "historia(fallos)")
+    _expect_story(case, historia, 3)
+
+
+@STORY.case("con menos fallos de los que abren", raised="¿qué haces si nada falla?", late=_ENDLESS)
+def story_of_few(case: Case, historia: Any) -> None:
+    for failures in (2, 0):
+        _expect_story(case, historia, failures)
+
+
+@STORY.case("si también fallan las pruebas", raised="¿qué haces con lo que lanza una prueba?", late=_ENDLESS)
+def story_of_many(case: Case, historia: Any) -> None:
+    for failures in (4, 6, 3):
+        _expect_story(case, historia, failures)
+
+
+def _expect_story(case: Case, historia: Any, failures: int) -> None:
+    told = historia(failures)
+    call = f"historia({failures})"
+    case.expect(told is not None, f"{call} no devolvió nada: ¿falta el return?")
+    case.expect(isinstance(told, list | tuple), f"{call} devolvió {kind(told)}: se pide una lista de estados")
+    states = list(told)
+    case.expect(
+        all(isinstance(state, str) for state in states),
+        f"en lo que devolvió {call} hay {kind(next((s for s in states if not isinstance(s, str)), ''))}: "
+        "se piden los estados, en texto",
+    )
+    wanted = _story(failures)
+    case.expect(
+        states[:1] == ["closed"], f"{call} devolvió {states}: falta el estado con el que empieza el circuito"
+    )
+    case.expect(
+        "half-open" in states or "half-open" not in wanted,
+        f"{call} devolvió {states}: el circuito se abrió y volvió a probar. Semiabierto dura lo que dura "
+        "la prueba: ¿quién lo recuerda después?",
+    )
+    case.expect(
+        states == wanted,
+        f"{call} devolvió {states}: ¿cuántas llamadas fallan ahí, y qué hace el circuito con cada una?",
+    )
+
+
+def _story(failures: int) -> list[str]:
+    circuit = CircuitBreaker(fail_threshold=3, reset_timeout=10, clock=(clock := ManualClock()))
+    for index in range(failures + 1):
+        with suppress(ConnectionError):
+            circuit.call(_broken if index < failures else str)
+        clock.advance(10)
+    return [change.state for change in circuit.changes]
+
+
+# CB-7 · only the probes pass
+
+HALF_OPEN = Exercise("CB-7", writes="Semiabierto", deadline=10)
+_METHODS = ("permitir()", "registrar(resultado)", "llamar(funcion)")
+_HOLDS = "¿qué candado retienes mientras se espera algo, o sin soltarlo?"
+
+
+@HALF_OPEN.case("con dos permisos", raised="¿qué guarda tu clase al crearse?", late=_HOLDS)
+def permits_run_out(case: Case, half_open: Any) -> None:
+    expect_class(
+        case, half_open, "Semiabierto(permisos, exitos)", _METHODS, 'labkit.check("CB-7", Semiabierto)'
+    )
+    circuit, other = half_open(2, 2), half_open(1, 1)
+    expect_methods(case, circuit, _METHODS)
+    _expect_state(case, circuit, "half-open", "recién creado")
+    answers = [_allowed(case, circuit) for _ in range(4)]
+    case.expect(
+        answers == [True, True, False, False],
+        f"con permisos=2, cuatro llamadas a permitir() dieron {answers}: se piden dos que sí, y no más",
+    )
+    case.expect(
+        _allowed(case, other),
+        "un Semiabierto gastó sus permisos y a otro, recién creado, tampoco le queda: ¿qué comparten?",
+    )
+
+
+@HALF_OPEN.case("al registrar lo que no dice nada", raised="¿qué hace registrar con «nada»?", late=_HOLDS)
+def nothing_gives_back(case: Case, half_open: Any) -> None:
+    circuit = half_open(1, 1)
+    for _ in range(3):
+        case.expect(
+            _allowed(case, circuit),
+            "tras registrar «nada», permitir() sigue diciendo que no: ¿quién devuelve el permiso?",
+        )
+        circuit.registrar("nada")
+        _expect_state(case, circuit, "half-open", "tras registrar «nada»")
+    _allowed(case, circuit)
+    case.expect(not _allowed(case, circuit), "tras devolver un permiso pasan dos llamadas: ¿cuántos devolviste?")
+
+
+@HALF_OPEN.case("al registrar una prueba mala", raised="¿qué hace registrar con «mal»?", late=_HOLDS)
+def bad_opens(case: Case, half_open: Any) -> None:
+    circuit = half_open(3, 1)
+    for _ in range(2):
+        _allowed(case, circuit)
+    circuit.registrar("mal")
+    _expect_state(case, circuit, "open", "tras registrar «mal»")
+    case.expect(not _allowed(case, circuit), "con el circuito abierto, permitir() dejó pasar una llamada")
+    circuit.registrar("bien")
+    _expect_state(case, circuit, "open", "al llegar, ya abierto, el «bien» de otra prueba")
+    case.expect(not _allowed(case, circuit), "con el circuito abierto, permitir() dejó pasar una llamada")
+
+
+@HALF_OPEN.case("al registrar pruebas buenas", raised="¿qué hace registrar con «bien»?", late=_HOLDS)
+def good_close(case: Case, half_open: Any) -> None:
+    circuit = half_open(1, 2)
+    _allowed(case, circuit)
+    circuit.registrar("bien")
+    _expect_state(case, circuit, "half-open", "con exitos=2, tras el primer «bien»")
+    case.expect(
+        _allowed(case, circuit),
+        "una prueba acabó bien, faltaba otra, y permitir() dijo que no: ¿quién devuelve el permiso?",
+    )
+    circuit.registrar("nada")
+    _expect_state(case, circuit, "half-open", "con exitos=2, tras un «bien» y un «nada»")
+    _allowed(case, circuit)
+    circuit.registrar("bien")
+    _expect_state(case, circuit, "closed", "con exitos=2, tras el segundo «bien»")
+    case.expect(
+        all(_allowed(case, circuit) for _ in range(5)),
+        "con el circuito cerrado, permitir() dijo que no: ahí pasan todas",
+    )
+    late = half_open(2, 1)
+    for _ in range(2):
+        _allowed(case, late)
+    late.registrar("bien")
+    late.registrar("mal")
+    _expect_state(case, late, "closed", "al llegar, ya cerrado, el «mal» de otra prueba")
+    for _ in range(3):
+        late.registrar("bien")
+    _expect_state(case, late, "closed", "al llegar, ya cerrado, el «bien» de otras llamadas")
+
+
+@HALF_OPEN.case("al llamar", raised="¿qué hace llamar con lo que devuelve o lanza funcion?", late=_HOLDS)
+def calls_pass_through(case: Case, half_open: Any) -> None:
+    circuit = half_open(1, 1)
+    value = object()
+    returned = circuit.llamar(lambda: value)
+    case.expect(
+        returned is value, f"llamar devolvió {returned if returned is None else kind(returned)}, "
+        "y no lo que devolvió funcion"
+    )
+    _expect_state(case, circuit, "closed", "tras una llamada que fue bien, con exitos=1")
+    for error in (ConnectionError("caído"), KeyError("clave")):
+        circuit = half_open(1, 1)
+        _expect_raised(case, circuit, error)
+        _expect_state(case, circuit, "open", f"tras una llamada que lanzó {type(error).__name__}")
+        called: list[int] = []
+        _expect_refused(case, circuit, lambda called=called: called.append(1))
+        case.expect(not called, "con el circuito abierto, llamar llegó a llamar a funcion")
+
+
+@HALF_OPEN.case(
+    "si la llamada lanza lo que no cuenta", raised="¿qué hace llamar con lo que no es fallo?", late=_HOLDS
+)
+def what_does_not_count(case: Case, half_open: Any) -> None:
+    for error in (ValueError("tarjeta"), UnicodeError("nombre"), KeyboardInterrupt(), SystemExit()):
+        name = type(error).__name__
+        circuit = half_open(1, 1)
+        for _ in range(2):
+            case.expect(
+                _expect_raised(case, circuit, error),
+                f"una llamada lanzó {name} y la siguiente ya no pudo pasar: ¿quién devuelve su permiso?",
+            )
+            _expect_state(case, circuit, "half-open", f"tras una llamada que lanzó {name}")
+
+
+@HALF_OPEN.case("con cincuenta hilos a la vez", raised="¿qué hace llamar cuando no hay permiso?", late=_HOLDS)
+def fifty_arrive(case: Case, half_open: Any) -> None:
+    for permits in (1, 3):
+        circuit = half_open(permits, permits)
+        leave, start, lock = threading.Event(), threading.Barrier(50), threading.Lock()
+        case.cleanup(leave.set)
+        inside, refused, other = [], [], []  # type: ignore[var-annotated]
+
+        def probe(inside: list[int] = inside, leave: threading.Event = leave) -> str:
+            inside.append(1)
+            leave.wait(8)
+            return "bien"
+
+        def call(circuit: Any = circuit, start: Any = start, refused: Any = refused, other: Any = other) -> None:
+            start.wait()
+            try:
+                circuit.llamar(probe)
+            except CircuitOpenError:
+                refused.append(1)
+            except BaseException as error:
+                other.append(error)
+
+        threads = [threading.Thread(target=call, daemon=True) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        _eventually(lambda: len(inside) + len(refused) + len(other) >= 50, 3)
+        with lock:
+            entered, sent_away = len(inside), len(refused)
+        leave.set()
+        for thread in threads:
+            thread.join(3)
+        if other:
+            case.fail(
+                f"una llamada sin permiso, o con él, acabó en {described(other[0])}: se pide CircuitOpenError "
+                "para la que no pasa"
+            )
+        case.expect(
+            entered <= permits, f"con permisos={permits} y cincuenta hilos llegaron {entered} al servicio a la vez"
+        )
+        case.expect(
+            entered == permits, f"con permisos={permits} y cincuenta hilos llegaron {entered} al servicio"
+        )
+        case.expect(
+            sent_away == 50 - permits,
+            f"mientras la prueba seguía en marcha solo se rechazaron {sent_away} llamadas de {50 - permits}; "
+            "las demás se quedaron esperando: ¿qué candado retienes mientras trabaja funcion?",
+        )
+        _expect_state(case, circuit, "closed", f"con permisos={permits}, tras acabar bien las pruebas")
+
+
+@HALF_OPEN.case("con el peor reparto de turnos entre hilos", raised="¿qué comparten los hilos?", late=_HOLDS)
+def worst_luck(case: Case, half_open: Any) -> None:
+    circuit = half_open(4, 9)
+    for _ in range(2):
+        answers: list[bool] = []
+        start = threading.Barrier(12)
+
+        def ask(start: threading.Barrier = start, answers: list[bool] = answers) -> None:
+            start.wait()
+            answers.append(_allowed(case, circuit))
+
+        _raise_first(_in_threads([_at_every_step(ask)] * 12))
+        case.expect(
+            sum(answers) == 4,
+            f"con permisos=4 y doce hilos a la vez, permitir() dijo que sí a {sum(answers)}: "
+            "¿qué pasa si dos hilos miran antes de que uno apunte, o devuelven a la vez?",
+        )
+        done = threading.Barrier(4)
+
+        def give_back(done: threading.Barrier = done) -> None:
+            done.wait()
+            circuit.registrar("nada")
+
+        _raise_first(_in_threads([_at_every_step(give_back)] * 4))
+    _expect_state(case, circuit, "half-open", "tras registrar «nada» desde varios hilos")
+
+
+def _allowed(case: Case, circuit: Any) -> bool:
+    answer = circuit.permitir()
+    case.expect(answer is not None, "permitir() no devolvió nada: ¿falta un return en algún camino?")
+    case.expect(isinstance(answer, bool), f"permitir() devolvió {kind(answer)}: se pide True o False")
+    return bool(answer)
+
+
+def _expect_state(case: Case, circuit: Any, state: str, when: str) -> None:
+    found = getattr(circuit, "estado", None)
+    case.expect(found == state, f"{when}, estado es {found!r} y se pide {state!r}")
+
+
+def _expect_raised(case: Case, circuit: Any, error: BaseException) -> bool:
+    """Fail unless `llamar` raises what the function raised; False when the call was refused."""
+
+    def function() -> None:
+        raise error
+
+    name = type(error).__name__
+    try:
+        circuit.llamar(function)
+    except CircuitOpenError:
+        return False
+    except BaseException as raised:
+        if raised is not error:
+            case.fail(f"funcion lanzó {name} y llamar lanzó {described(raised)}: se pide lo mismo")
+        return True
+    case.fail(f"funcion lanzó {name} y llamar no lanzó nada: quien llama tiene que enterarse")
+
+
+def _expect_refused(case: Case, circuit: Any, function: Callable[[], Any]) -> None:
+    try:
+        circuit.llamar(function)
+    except CircuitOpenError:
+        return
+    case.fail("con el circuito abierto, llamar no lanzó CircuitOpenError")
+
+
+def _eventually(condition: Callable[[], object], timeout: float) -> bool:
+    """Wait until the condition holds; False when `timeout` seconds pass first."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return bool(condition())
