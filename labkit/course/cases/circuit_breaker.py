@@ -11,8 +11,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import CoroutineType, FrameType
@@ -76,7 +76,8 @@ def thresholds_are_true(case: Case, medir_umbral: Any, tabla_umbral: Any, al_sub
 @THRESHOLDS.case("con tu conclusión", raised="¿qué claves y qué valores lleva al_subir?")
 def thresholds_conclusion(case: Case, medir_umbral: Any, tabla_umbral: Any, al_subir: Any) -> None:
     case.expect(
-        isinstance(al_subir, Mapping), f"al_subir es {kind(al_subir)}: usa un diccionario con las tres medidas"
+        isinstance(al_subir, Mapping),
+        f"al_subir es {kind(al_subir)}: usa un diccionario con las tres medidas",
     )
     least, most = min(tabla_umbral), max(tabla_umbral)
     for name in _COUNTS:
@@ -362,7 +363,9 @@ class _File:
         given = registrar_cambios(circuit.breaker, self.path)
         if isinstance(given, CoroutineType):
             given.close()
-            self._case.fail("registrar_cambios es una corrutina y aquí nadie la espera: escribe una función corriente")
+            self._case.fail(
+                "registrar_cambios es una corrutina y aquí nadie la espera: escribe una función corriente"
+            )
         # A breaker only logs what its listeners raise: hear it through them.
         for listener in circuit.breaker._listeners:
             circuit.breaker.remove_listener(listener)
@@ -386,7 +389,9 @@ class _File:
 
     def expect_no_error(self) -> None:
         if self._errors:
-            self._case.fail(f"tu oyente lanzó {described(self._errors[0])}: ¿qué sucesos recibe, y qué lleva cada uno?")
+            self._case.fail(
+                f"tu oyente lanzó {described(self._errors[0])}: ¿qué sucesos recibe, y qué lleva cada uno?"
+            )
 
     def expect_nothing(self, when: str) -> None:
         self.expect_no_error()
@@ -588,7 +593,9 @@ STORY = Exercise("CB-5b", writes="historia", deadline=6)
 _ENDLESS = "¿adelantas el reloj después de cada llamada, y acabas cuando una va bien? No hace falta esperar de verdad"
 
 
-@STORY.case("con un servicio que falla tres veces", raised="¿qué haces con lo que lanza la llamada?", late=_ENDLESS)
+@STORY.case(
+    "con un servicio que falla tres veces", raised="¿qué haces con lo que lanza la llamada?", late=_ENDLESS
+)
 def story_of_three(case: Case, historia: Any) -> None:
     expect_call(case, historia, "historia(fallos)")
     _expect_story(case, historia, 3)
@@ -678,7 +685,9 @@ def nothing_gives_back(case: Case, half_open: Any) -> None:
         circuit.registrar("nada")
         _expect_state(case, circuit, "half-open", "tras registrar «nada»")
     _allowed(case, circuit)
-    case.expect(not _allowed(case, circuit), "tras devolver un permiso pasan dos llamadas: ¿cuántos devolviste?")
+    case.expect(
+        not _allowed(case, circuit), "tras devolver un permiso pasan dos llamadas: ¿cuántos devolviste?"
+    )
 
 
 @HALF_OPEN.case("al registrar una prueba mala", raised="¿qué hace registrar con «mal»?", late=_HOLDS)
@@ -730,8 +739,8 @@ def calls_pass_through(case: Case, half_open: Any) -> None:
     value = object()
     returned = circuit.llamar(lambda: value)
     case.expect(
-        returned is value, f"llamar devolvió {returned if returned is None else kind(returned)}, "
-        "y no lo que devolvió funcion"
+        returned is value,
+        f"llamar devolvió {returned if returned is None else kind(returned)}, y no lo que devolvió funcion",
     )
     _expect_state(case, circuit, "closed", "tras una llamada que fue bien, con exitos=1")
     for error in (ConnectionError("caído"), KeyError("clave")):
@@ -771,7 +780,9 @@ def fifty_arrive(case: Case, half_open: Any) -> None:
             leave.wait(8)
             return "bien"
 
-        def call(circuit: Any = circuit, start: Any = start, refused: Any = refused, other: Any = other) -> None:
+        def call(
+            circuit: Any = circuit, start: Any = start, refused: Any = refused, other: Any = other
+        ) -> None:
             start.wait()
             try:
                 circuit.llamar(probe)
@@ -795,7 +806,8 @@ def fifty_arrive(case: Case, half_open: Any) -> None:
                 "para la que no pasa"
             )
         case.expect(
-            entered <= permits, f"con permisos={permits} y cincuenta hilos llegaron {entered} al servicio a la vez"
+            entered <= permits,
+            f"con permisos={permits} y cincuenta hilos llegaron {entered} al servicio a la vez",
         )
         case.expect(
             entered == permits, f"con permisos={permits} y cincuenta hilos llegaron {entered} al servicio"
@@ -881,3 +893,259 @@ def _eventually(condition: Callable[[], object], timeout: float) -> bool:
             return True
         time.sleep(0.01)
     return bool(condition())
+
+
+# CB-8 · an audit
+
+AUDIT = Exercise("CB-8", writes=("tabla_auditoria", "ninguna_cumple"), deadline=20)
+_LIBRARIES = ("pybreaker", "circuitbreaker")
+_INVARIANTS = ("en paralelo", "una prueba", "reloj", "tardío", "ignorada", "entrada")
+_SEEN_HERE = {
+    "en paralelo": (
+        "con una llamada dentro del servicio, otra entró",
+        "con una llamada dentro del servicio, otra se quedó esperando a que saliera",
+    ),
+    "una prueba": (
+        "en semiabierto, con una prueba dentro del servicio, no entró otra llamada",
+        "en semiabierto, con una prueba dentro del servicio, entró otra llamada",
+    ),
+    "reloj": (
+        "con la hora atrasada, al acabar la espera la llamada pasó",
+        "con la hora atrasada, al acabar la espera la llamada se rechazó",
+    ),
+    "tardío": (
+        "un éxito que empezó antes de abrirse no cerró el circuito",
+        "un éxito que empezó antes de abrirse cerró el circuito",
+    ),
+    "ignorada": (
+        "con dos fallos, un ValueError que no cuenta y otro fallo, el circuito se abrió",
+        "con dos fallos, un ValueError que no cuenta y otro fallo, el circuito siguió cerrado",
+    ),
+    "entrada": (
+        "un umbral de -3 se rechazó al crear el circuito",
+        "un umbral de -3 se aceptó al crear el circuito",
+    ),
+}
+
+
+@AUDIT.case("con la tabla")
+def audit_is_complete(case: Case, tabla_auditoria: Any, ninguna_cumple: Any) -> None:
+    case.expect(
+        isinstance(tabla_auditoria, Mapping),
+        f"tabla_auditoria es {kind(tabla_auditoria)}: usa un diccionario que dé, para cada invariante, su fila",
+    )
+    rows = _by_plain_name(tabla_auditoria)
+    missing = [name for name in _INVARIANTS if _plain(name) not in rows]
+    case.expect(not missing, f"en tabla_auditoria falta: {', '.join(missing)}")
+    for name in _INVARIANTS:
+        row = rows[_plain(name)]
+        case.expect(
+            isinstance(row, Mapping) and all(each in row for each in _LIBRARIES),
+            f"la fila «{name}» no es un diccionario con pybreaker y circuitbreaker",
+        )
+        for library in _LIBRARIES:
+            case.expect(
+                isinstance(row[library], bool),
+                f"«{name}», {library}: hay {kind(row[library])} y se pide True o False. "
+                "¿Ejecutaste el experimento, y qué devuelve?",
+            )
+
+
+@AUDIT.case("al repetir los experimentos con las bibliotecas instaladas")
+def audit_is_true(case: Case, tabla_auditoria: Any, ninguna_cumple: Any) -> None:
+    rows = _by_plain_name(tabla_auditoria)
+    try:
+        measured = audit()
+    except ImportError as error:
+        case.fail(f"falta una biblioteca por instalar: {error.name}")
+    for name in _INVARIANTS:
+        for library in _LIBRARIES:
+            holds = measured[library][name]
+            case.expect(
+                rows[_plain(name)][library] is holds,
+                f"«{name}», {library}: escribiste {rows[_plain(name)][library]} y al probarlo aquí "
+                f"{_SEEN_HERE[name][not holds]}. ¿Qué mide tu experimento, y qué devuelve?",
+            )
+
+
+@AUDIT.case("con tu conclusión")
+def audit_conclusion(case: Case, tabla_auditoria: Any, ninguna_cumple: Any) -> None:
+    case.expect(
+        isinstance(ninguna_cumple, list | tuple | set | frozenset)
+        and all(isinstance(each, str) for each in ninguna_cumple),
+        f"ninguna_cumple es {kind(ninguna_cumple)}: usa una lista con nombres de invariantes",
+    )
+    rows = _by_plain_name(tabla_auditoria)
+    said = {_plain(each) for each in ninguna_cumple}
+    for each in ninguna_cumple:
+        case.expect(
+            _plain(each) in map(_plain, _INVARIANTS), f"en ninguna_cumple, {each!r} no es uno de los seis"
+        )
+    for name in _INVARIANTS:
+        none = not any(rows[_plain(name)][library] for library in _LIBRARIES)
+        case.expect(
+            none or _plain(name) not in said,
+            f"«{name}» está en ninguna_cumple, y en tu tabla alguna lo cumple",
+        )
+        case.expect(
+            not none or _plain(name) in said,
+            f"según tu tabla, «{name}» no lo cumple ninguna: ¿falta en tu lista?",
+        )
+
+
+def _plain(name: object) -> str:
+    """A name without regard to accents, capitals and underscores."""
+    return str(name).strip().lower().replace("_", " ").replace("í", "i")
+
+
+def _by_plain_name(table: Mapping[Any, Any]) -> dict[str, Any]:
+    return {_plain(name): row for name, row in table.items()}
+
+
+# Seconds in which a call that can get in is in, and what a circuit of these experiments waits.
+_ENTERS = 1.0
+_SHORT = 0.05
+
+
+@functools.cache
+def audit() -> dict[str, dict[str, bool]]:
+    """What the installed libraries do: {library: {invariant: whether it holds}}. Raises ImportError."""
+    made = _makers()
+    found: dict[str, dict[str, bool]] = {library: {} for library in made}
+
+    def experiment(library: str, name: str) -> None:
+        found[library][name] = _EXPERIMENTS[name](made[library])
+
+    # `reloj` changes what a library takes for the time of day: by itself.
+    at_once = [name for name in _EXPERIMENTS if name != "reloj"]
+    _raise_first(
+        _in_threads([functools.partial(experiment, library, name) for library in made for name in at_once])
+    )
+    for library in made:
+        experiment(library, "reloj")
+    return found
+
+
+def _makers() -> dict[str, Callable[..., Any]]:
+    import circuitbreaker
+    import pybreaker
+
+    def of_pybreaker(threshold: int = 3, wait: float = 60) -> Any:
+        return pybreaker.CircuitBreaker(fail_max=threshold, reset_timeout=wait, exclude=[ValueError])
+
+    def of_circuitbreaker(threshold: int = 3, wait: float = 60) -> Any:
+        return circuitbreaker.CircuitBreaker(
+            threshold, wait, expected_exception=lambda kind, error: not issubclass(kind, ValueError)
+        )
+
+    def of_labkit(threshold: int = 3, wait: float = 60) -> Any:
+        return CircuitBreaker(
+            fail_threshold=threshold, reset_timeout=wait, probe_timeout=60, ignore=ValueError
+        )
+
+    return {"pybreaker": of_pybreaker, "circuitbreaker": of_circuitbreaker, "labkit": of_labkit}
+
+
+def _runs_in_parallel(make: Callable[..., Any]) -> bool:
+    return _second_enters(make())
+
+
+def _one_probe(make: Callable[..., Any]) -> bool:
+    return not _second_enters(_due(make))
+
+
+def _steady_clock(make: Callable[..., Any]) -> bool:
+    guard = _due(make)
+    module = sys.modules[type(guard).__module__]
+    with mock.patch.object(module, "datetime", _HourBack, create=True):
+        return _passes(guard)
+
+
+def _late_success_is_discarded(make: Callable[..., Any]) -> bool:
+    guard = make()
+    guard(lambda: _break(guard, 3))()
+    return not _passes(guard)
+
+
+def _ignored_is_no_success(make: Callable[..., Any]) -> bool:
+    guard = make()
+    _break(guard, 2)
+    _break(guard, 1, ValueError)
+    _break(guard, 1)
+    return not _passes(guard)
+
+
+def _bad_threshold_is_refused(make: Callable[..., Any]) -> bool:
+    try:
+        make(threshold=-3)
+    except (ValueError, TypeError):
+        return True
+    return False
+
+
+_EXPERIMENTS: dict[str, Callable[[Callable[..., Any]], bool]] = {
+    "en paralelo": _runs_in_parallel,
+    "una prueba": _one_probe,
+    "reloj": _steady_clock,
+    "tardío": _late_success_is_discarded,
+    "ignorada": _ignored_is_no_success,
+    "entrada": _bad_threshold_is_refused,
+}
+
+
+class _HourBack(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) - timedelta(hours=1)
+
+
+def _due(make: Callable[..., Any]) -> Any:
+    """Return a breaker that has opened, and whose next call is a probe."""
+    guard = make(wait=_SHORT)
+    _break(guard, 3)
+    time.sleep(2 * _SHORT)
+    return guard
+
+
+def _break(guard: Any, times: int, error: type[Exception] = ConnectionError) -> None:
+    def service() -> None:
+        raise error("prueba")
+
+    for _ in range(times):
+        with suppress(Exception):
+            guard(service)()
+
+
+def _passes(guard: Any) -> bool:
+    arrived: list[int] = []
+    with suppress(Exception):
+        guard(lambda: arrived.append(1))()
+    return bool(arrived)
+
+
+def _second_enters(guard: Any) -> bool:
+    """Whether, with a call inside the service, another enters."""
+    inside, leave, entered, refused = (threading.Event() for _ in range(4))
+
+    def stay() -> None:
+        inside.set()
+        leave.wait(10)
+
+    def second() -> None:
+        with suppress(Exception):
+            guard(entered.set)()
+        refused.set()
+
+    first, other = (
+        threading.Thread(target=guard(stay), daemon=True),
+        threading.Thread(target=second, daemon=True),
+    )
+    first.start()
+    inside.wait(10)
+    other.start()
+    refused.wait(_ENTERS)
+    found = entered.is_set()
+    leave.set()
+    first.join(10)
+    other.join(10)
+    return found
