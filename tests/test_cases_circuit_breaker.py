@@ -1,0 +1,401 @@
+"""The exercises of 02_circuit_breaker, held against what learners write wrong and what they write right.
+
+The functions at the top are those that the notebook gives the learner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import functools
+import io
+import itertools
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import pytest
+import requests
+from answers import assert_pending, assert_right, assert_wrong
+
+import labkit
+from labkit.course.cases import circuit_breaker
+from labkit.course.check import NotChecked, check
+from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError, Rejection, StateChange
+
+
+def sano():
+    return "bien"
+
+
+def averiado():
+    raise ConnectionError("pagos no contesta")
+
+
+def intentar(breaker, servicio):
+    try:
+        return breaker.call(servicio)
+    except CircuitOpenError:
+        return "rechazo"
+    except ConnectionError:
+        return "fallo"
+
+
+_azar = random.Random(2)
+falla_en = [200 <= s < 240 or 400 <= s < 440 or _azar.random() < 0.1 for s in range(600)]
+
+
+def temporada(n):
+    reloj = labkit.ManualClock()
+    breaker = CircuitBreaker(f"umbral {n}", fail_threshold=n, reset_timeout=10, clock=reloj)
+    for falla in falla_en:
+        intentar(breaker, averiado if falla else sano)
+        reloj.advance(1)
+    return breaker
+
+
+def medir_umbral(n):
+    m = temporada(n).metrics
+    return {"aperturas": m.opened, "fallos": m.failures, "rechazos": m.rejected}
+
+
+_azar = random.Random(6)
+caidas = [(inicio, inicio + _azar.randint(60, 120)) for inicio in range(307, 3600, 331)]
+entre_llamadas = {"alta": 0.5, "baja": 20}
+
+
+@functools.cache
+def medir_espera(espera, carga):
+    reloj, cuenta = labkit.ManualClock(), Counter()
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=espera, clock=reloj)
+    while reloj() < 3600:
+        caido = any(inicio <= reloj() < fin for inicio, fin in caidas)
+        cuenta[intentar(breaker, averiado if caido else sano)] += 1
+        reloj.advance(entre_llamadas[carga])
+    return {"bien": round(100 * cuenta["bien"] / cuenta.total(), 1), "le llegaron": cuenta["fallo"]}
+
+
+EXERCISES = (
+    circuit_breaker.THRESHOLDS,
+    circuit_breaker.RECORD,
+    circuit_breaker.RECOVERS,
+    circuit_breaker.STORY,
+    circuit_breaker.WAITS,
+    circuit_breaker.HALF_OPEN,
+    circuit_breaker.AUDIT,
+)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Less waiting for answers that are told wrong anyway: right ones get the real times."""
+    for exercise in EXERCISES:
+        monkeypatch.setattr(exercise, "deadline", 1.5)
+    patient = circuit_breaker._eventually
+    monkeypatch.setattr(
+        circuit_breaker, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
+    )
+
+
+def table(cases):
+    return pytest.mark.parametrize(("answer", "hint"), cases.values(), ids=cases)
+
+
+def each(cases):
+    return pytest.mark.parametrize("answer", cases.values(), ids=cases)
+
+
+@pytest.mark.parametrize("exercise_id", ["CB-1", "CB-2"])
+def test_questions_are_not_checked(exercise_id):
+    with pytest.raises(NotChecked):
+        check(exercise_id, "abierto")
+
+
+# CB-3
+
+DOWN_UP_DOWN = {"aperturas": "baja", "fallos": "sube", "rechazos": "baja"}
+
+
+def thresholds(*which):
+    return {n: medir_umbral(n) for n in which or (1, 3, 10, 60)}
+
+
+def changed(table_, key, **values):
+    table_[key] = {**table_[key], **values}
+    return table_
+
+
+CB_3_RIGHT = {
+    "four": lambda: (thresholds(), DOWN_UP_DOWN),
+    "many, in any order": lambda: (thresholds(200, 50, 7, 1, 2, 3), DOWN_UP_DOWN),
+    "capitals": lambda: (
+        OrderedDict(thresholds()),
+        {"rechazos": "Baja", "fallos": " SUBE ", "aperturas": "baja"},
+    ),
+    "with more of its own": lambda: (changed(thresholds(), 3, nota="bien"), {**DOWN_UP_DOWN, "nota": "?"}),
+    "a read-only view": lambda: (MappingProxyType(thresholds()), MappingProxyType(DOWN_UP_DOWN)),
+}
+
+
+@each(CB_3_RIGHT)
+def test_cb_3_right(answer):
+    assert_right("CB-3", medir_umbral, *answer())
+
+
+def test_cb_3_accepts_what_the_learner_measured_with_another_season(monkeypatch):
+    monkeypatch.setitem(globals(), "falla_en", [s % 7 == 0 or 100 < s < 130 for s in range(400)])
+    assert_right("CB-3", medir_umbral, thresholds(1, 2, 8, 90), DOWN_UP_DOWN)
+
+
+CB_3_WRONG = {
+    "a list": (lambda: ([medir_umbral(1)], DOWN_UP_DOWN), "tabla_umbral es una lista"),
+    "a text": (lambda: ("nada", DOWN_UP_DOWN), "tabla_umbral es un texto"),
+    "without 1": (lambda: (thresholds(2, 3, 4, 60), DOWN_UP_DOWN), "falta el umbral 1"),
+    "three": (lambda: (thresholds(1, 3, 60), DOWN_UP_DOWN), "tiene 3 umbrales"),
+    "always opens": (
+        lambda: (thresholds(1, 2, 3, 5), DOWN_UP_DOWN),
+        "con todos tus umbrales el circuito se abre alguna vez; con el mayor, 5, 9 veces",
+    ),
+    "uncalled": (lambda: (dict.fromkeys((1, 2, 3, 60), medir_umbral), DOWN_UP_DOWN), "es una función"),
+    "numbers alone": (lambda: ({n: n for n in (1, 2, 3, 60)}, DOWN_UP_DOWN), "no es lo que devuelve"),
+    "as text": (
+        lambda: ({str(n): row for n, row in thresholds().items()}, DOWN_UP_DOWN),
+        "una clave de tabla_umbral es '1'",
+    ),
+    "breakers": (lambda: ({n: temporada(n) for n in (1, 2, 3, 60)}, DOWN_UP_DOWN), "no es lo que devuelve"),
+    "invented": (
+        lambda: (changed(thresholds(), 3, aperturas=2), DOWN_UP_DOWN),
+        "para el umbral 3 escribiste aperturas 2",
+    ),
+    "rows swapped": (
+        lambda: ({1: medir_umbral(3), 3: medir_umbral(1), 10: medir_umbral(10), 60: medir_umbral(60)}, {}),
+        "¿qué umbral mediste en esa fila?",
+    ),
+    "the other way round": (
+        lambda: (thresholds(), dict(zip(DOWN_UP_DOWN, ("sube", "baja", "sube"), strict=True))),
+        "dices que «aperturas» sube al subir el umbral, y en tu tabla pasa de 33 (umbral 1) a 0",
+    ),
+    "failures go down": (lambda: (thresholds(), {**DOWN_UP_DOWN, "fallos": "baja"}), "«fallos» baja"),
+    "a word of its own": (lambda: (thresholds(), {**DOWN_UP_DOWN, "fallos": "mucho"}), "vale 'mucho'"),
+    "one forgotten": (lambda: (thresholds(), {"aperturas": "baja"}), "en al_subir falta «fallos»"),
+    "a text as conclusion": (lambda: (thresholds(), "baja"), "al_subir es un texto"),
+}
+
+
+@table(CB_3_WRONG)
+def test_cb_3_wrong(answer, hint):
+    assert_wrong("CB-3", medir_umbral, *answer(), hint_contains=hint)
+
+
+def test_cb_3_without_its_helper():
+    assert_wrong("CB-3", 3, thresholds(), DOWN_UP_DOWN, hint_contains="medir_umbral es un número: ejecuta")
+    assert_wrong("CB-3", lambda n: {}, thresholds(), DOWN_UP_DOWN, hint_contains="¿cambiaste medir_umbral?")
+
+
+def test_cb_3_pending():
+    assert_pending("CB-3", medir_umbral, ..., ...)
+    assert_pending("CB-3", medir_umbral, thresholds(), {"aperturas": ..., "fallos": "sube", "rechazos": "baja"})
+
+
+# CB-6
+
+
+def waits(*which):
+    which = which or (1, 10, 60)
+    return {carga: {s: dict(medir_espera(s, carga)) for s in which} for carga in ("alta", "baja")}
+
+
+def test_the_usual_table_of_cb_6_says_what_the_lesson_says():
+    tabla = waits(1, 10, 20, 60)
+    assert tabla["baja"][1] == tabla["baja"][20] != tabla["baja"][60]
+    assert tabla["alta"][1]["bien"] > tabla["alta"][10]["bien"] > tabla["alta"][60]["bien"]
+
+
+def loads_exchanged():
+    tabla = waits()
+    return {"alta": tabla["baja"], "baja": tabla["alta"]}, "alta", "le llegaron"
+
+
+def one_number_invented():
+    tabla = waits()
+    tabla["alta"][10]["bien"] = 99.9
+    return tabla, "baja", "le llegaron"
+
+
+def by_wait_first():
+    tabla = {s: {carga: medir_espera(s, carga) for carga in ("alta", "baja")} for s in (1, 10, 60)}
+    return tabla, "baja", "le llegaron"
+
+
+CB_6_RIGHT = {
+    "three": lambda: (waits(), "baja", "le llegaron"),
+    "more, and broken seconds": lambda: (waits(60, 30, 10, 5, 1, 0.5), "Baja", "Le llegaron"),
+    "other waits for each load": lambda: (
+        {**waits(1, 10, 60, 120), "baja": waits(1, 10, 19, 60)["baja"]},
+        "baja",
+        "le llegaron",
+    ),
+    "keys as decimals": lambda: (waits(1.0, 10.0, 60.0), "baja", "le llegaron"),
+}
+
+
+@each(CB_6_RIGHT)
+def test_cb_6_right(answer):
+    assert_right("CB-6", medir_espera, *answer())
+
+
+CB_6_WRONG = {
+    "a list": (lambda: ([], "baja", "le llegaron"), "tabla_espera es una lista"),
+    "by wait": (by_wait_first, "falta la carga «alta»"),
+    "two waits": (lambda: (waits(1, 10), "baja", "le llegaron"), "falta la espera de 60 segundos"),
+    "numbers alone": (
+        lambda: ({carga: {1: 76.4, 10: 75.3, 60: 68.1} for carga in ("alta", "baja")}, "baja", "le llegaron"),
+        "con carga alta, la espera de 1 s no es lo que devuelve",
+    ),
+    "a list for a load": (
+        lambda: ({"alta": [1, 2, 3], "baja": {}}, "baja", "le llegaron"),
+        "tabla_espera de «alta» es una lista",
+    ),
+    "loads exchanged": (loads_exchanged, "¿qué carga y qué espera mediste ahí?"),
+    "invented": (one_number_invented, "con carga alta y 10 s escribiste bien 99.9"),
+    "the other load": (
+        lambda: (waits(), "alta", "le llegaron"),
+        "dices que a la carga alta le da igual, y en tu tabla pasa de bien 76.4",
+    ),
+    "availability": (lambda: (waits(), "baja", "bien"), "con carga alta pasa de 76.4 (1 s) a 68.1 (60 s)"),
+    "no load": (lambda: (waits(), "ninguna", "bien"), "le_da_igual vale 'ninguna'"),
+    "a truth": (lambda: (waits(), True, "bien"), "le_da_igual vale True"),
+    "no measure": (lambda: (waits(), "baja", "todo"), "mejora vale 'todo'"),
+}
+
+
+@table(CB_6_WRONG)
+def test_cb_6_wrong(answer, hint):
+    assert_wrong("CB-6", medir_espera, *answer(), hint_contains=hint)
+
+
+def test_cb_6_pending_and_without_its_helper():
+    assert_pending("CB-6", medir_espera, ..., ..., ...)
+    assert_pending("CB-6", medir_espera, waits(), "baja", ...)
+    assert_wrong("CB-6", None, waits(), "baja", "le llegaron", hint_contains="medir_espera es None")
+
+
+# CB-8
+
+
+def audited(**changes):
+    """The table that the check itself measures, with some cells changed: `reloj="pybreaker"`."""
+    measured = circuit_breaker.audit()
+    tabla = {
+        name: {library: measured[library][name] for library in ("pybreaker", "circuitbreaker")}
+        for name in measured["labkit"]
+    }
+    for name, library in changes.items():
+        key = name.replace("_", " ")
+        tabla[key][library] = not tabla[key][library]
+    return tabla
+
+
+def none_of(tabla):
+    return [name for name, row in tabla.items() if not any(row.values())]
+
+
+def test_what_the_lesson_says_of_the_libraries_is_what_they_do():
+    assert all(circuit_breaker.audit()["labkit"].values())
+    tabla = audited()
+    assert [name for name, row in tabla.items() if row["pybreaker"]] == ["una prueba", "tardío"]
+    assert [name for name, row in tabla.items() if row["circuitbreaker"]] == ["en paralelo", "reloj"]
+    assert none_of(tabla) == ["ignorada", "entrada"]
+
+
+def with_labkit():
+    tabla = audited()
+    for row in tabla.values():
+        row["labkit"] = True
+    return tabla, ["entrada", "ignorada"]
+
+
+CB_8_RIGHT = {
+    "a list": lambda: (audited(), none_of(audited())),
+    "a set": lambda: (audited(), set(none_of(audited()))),
+    "without accents": lambda: (
+        {name.replace("í", "i").replace(" ", "_"): row for name, row in audited().items()},
+        ("Entrada", "IGNORADA"),
+    ),
+    "with labkit": with_labkit,
+}
+
+
+@each(CB_8_RIGHT)
+def test_cb_8_right(answer):
+    assert_right("CB-8", *answer())
+
+
+def by_library():
+    tabla = audited()
+    return {lib: {name: tabla[name][lib] for name in tabla} for lib in ("pybreaker", "circuitbreaker")}, []
+
+
+def one_row_less():
+    tabla = audited()
+    del tabla["tardío"]
+    return tabla, none_of(tabla)
+
+
+def uncalled_experiments():
+    tabla = audited()
+    tabla["reloj"] = {"pybreaker": len, "circuitbreaker": None}
+    return tabla, none_of(tabla)
+
+
+def written_as_words():
+    return {name: dict.fromkeys(row, "sí") for name, row in audited().items()}, []
+
+
+CB_8_WRONG = {
+    "a list": (lambda: ([], []), "tabla_auditoria es una lista"),
+    "by library": (by_library, "en tabla_auditoria falta: en paralelo, una prueba"),
+    "a row less": (one_row_less, "en tabla_auditoria falta: tardío"),
+    "words": (written_as_words, "«en paralelo», pybreaker: hay un texto"),
+    "one library": (
+        lambda: ({name: {"pybreaker": row["pybreaker"]} for name, row in audited().items()}, []),
+        "la fila «en paralelo» no es un diccionario con pybreaker y circuitbreaker",
+    ),
+    "all well": (
+        lambda: ({name: dict.fromkeys(row, True) for name, row in audited().items()}, []),
+        "«en paralelo», pybreaker: escribiste True y al probarlo aquí con una llamada dentro del servicio, "
+        "otra se quedó esperando",
+    ),
+    "believes the probe": (lambda: (audited(una_prueba="circuitbreaker"), []), "entró otra llamada"),
+    "blames the probe": (lambda: (audited(una_prueba="pybreaker"), []), "no entró otra llamada"),
+    "the clock": (lambda: (audited(reloj="pybreaker"), []), "al acabar la espera la llamada se rechazó"),
+    "late": (lambda: (audited(tardío="circuitbreaker"), []), "empezó antes de abrirse cerró el circuito"),
+    "ignored": (lambda: (audited(ignorada="pybreaker"), []), "el circuito siguió cerrado"),
+    "input": (lambda: (audited(entrada="circuitbreaker"), []), "un umbral de -3 se aceptó"),
+    "nothing concluded": (lambda: (audited(), []), "según tu tabla, «ignorada» no lo cumple ninguna"),
+    "too much concluded": (
+        lambda: (audited(), ["ignorada", "entrada", "reloj"]),
+        "«reloj» está en ninguna_cumple, y en tu tabla alguna lo cumple",
+    ),
+    "libraries concluded": (lambda: (audited(), ["pybreaker"]), "'pybreaker' no es uno de los seis"),
+    "a text concluded": (lambda: (audited(), "entrada"), "ninguna_cumple es un texto"),
+    "a number concluded": (lambda: (audited(), 2), "ninguna_cumple es un número"),
+}
+
+
+@table(CB_8_WRONG)
+def test_cb_8_wrong(answer, hint):
+    assert_wrong("CB-8", *answer(), hint_contains=hint)
+
+
+def test_cb_8_pending():
+    assert_pending("CB-8", ..., ...)
+    assert_pending("CB-8", audited(), ...)
+    assert_pending("CB-8", uncalled_experiments()[0] | {"reloj": {"pybreaker": ...}}, [])
