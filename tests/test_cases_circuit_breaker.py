@@ -399,3 +399,304 @@ def test_cb_8_pending():
     assert_pending("CB-8", ..., ...)
     assert_pending("CB-8", audited(), ...)
     assert_pending("CB-8", uncalled_experiments()[0] | {"reloj": {"pybreaker": ...}}, [])
+
+
+# CB-4
+
+
+def appends_its_text(breaker, ruta):
+    def anotar(evento):
+        if isinstance(evento, StateChange):
+            with open(ruta, "a", encoding="utf-8") as archivo:
+                archivo.write(f"{evento}\n")
+
+    breaker.add_listener(anotar)
+
+
+def json_lines(breaker, ruta):
+    def anotar(evento):
+        if type(evento).__name__ == "StateChange":
+            linea = {"a": evento.state, "de": evento.previous, "circuito": evento.machine, "t": time.time()}
+            with ruta.open("a") as archivo:
+                json.dump(linea, archivo)  # «envíos» is written with an escape
+                archivo.write("\n")
+
+    breaker.add_listener(anotar)
+
+
+def a_logger_for_each_file(breaker, ruta):
+    logger = logging.getLogger(f"cambios.{id(breaker)}.{ruta}")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    asa = logging.FileHandler(ruta, encoding="utf-8")
+    asa.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(asa)
+
+    def anotar(evento):
+        if isinstance(evento, Rejection):
+            return
+        logger.info("%s: de %s a %s", evento.machine, evento.previous, evento.state)
+
+    breaker.add_listener(anotar)
+
+
+def an_open_file_that_is_flushed(breaker, ruta):
+    archivo = open(ruta, "a", encoding="utf-8")  # noqa: SIM115
+
+    def anotar(evento):
+        if getattr(evento, "previous", None):
+            print(evento.machine, evento.previous.upper(), evento.state.upper(), file=archivo, flush=True)
+
+    breaker.add_listener(anotar)
+
+
+def a_line_buffer(breaker, ruta):
+    archivo = open(ruta, "a", buffering=1, encoding="utf-8")  # noqa: SIM115
+    breaker.add_listener(
+        lambda evento: isinstance(evento, StateChange) and archivo.write(f"{evento.reason}: {evento!s}\n")
+    )
+
+
+class _Registrador:
+    candado = threading.Lock()
+
+    def __init__(self, ruta):
+        self.ruta = ruta
+
+    def __call__(self, evento):
+        if not isinstance(evento, StateChange):
+            return
+        salida = io.StringIO()
+        csv.writer(salida, lineterminator="\n").writerow([evento.machine, evento.previous, evento.state])
+        with self.candado:
+            descriptor = os.open(self.ruta, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(descriptor, salida.getvalue().encode())
+            os.close(descriptor)
+
+
+def an_object_that_listens(breaker, ruta):
+    breaker.add_listener(_Registrador(ruta))
+
+
+def remembers_the_state_before(breaker, ruta):
+    antes = breaker.state
+
+    def anotar(evento):
+        nonlocal antes
+        if evento.state != antes:
+            with open(ruta, "a", encoding="utf-8") as archivo:
+                archivo.write(f"{evento.machine} | {antes.replace('-', '_')} | {evento.state}\n")
+            antes = evento.state
+
+    breaker.add_listener(anotar)
+    return antes
+
+
+def reads_the_changes(breaker, ruta):
+    vistos = len(breaker.changes)
+
+    def anotar(_):
+        nonlocal vistos
+        nuevos = breaker.changes[vistos:]
+        vistos += len(nuevos)
+        with open(ruta, "a", encoding="utf-8") as archivo:
+            archivo.writelines(f"{cambio}\n" for cambio in nuevos)
+
+    breaker.add_listener(anotar)
+
+
+CB_4_RIGHT = {
+    function.__name__: function
+    for function in (
+        appends_its_text,
+        json_lines,
+        a_logger_for_each_file,
+        an_open_file_that_is_flushed,
+        a_line_buffer,
+        an_object_that_listens,
+        remembers_the_state_before,
+        reads_the_changes,
+    )
+}
+
+
+@each(CB_4_RIGHT)
+def test_cb_4_right(answer):
+    for _ in range(2):
+        assert_right("CB-4", answer)
+
+
+def listener(write):
+    """An answer whose listener is `write(event, path)`."""
+
+    def registrar_cambios(breaker, ruta):
+        breaker.add_listener(lambda evento: write(evento, ruta))
+
+    return registrar_cambios
+
+
+def append(ruta, text):
+    with open(ruta, "a", encoding="utf-8") as archivo:
+        archivo.write(text)
+
+
+def only_changes(text):
+    return listener(lambda evento, ruta: isinstance(evento, StateChange) and append(ruta, text(evento)))
+
+
+def no_flush(breaker, ruta):
+    archivo = open(ruta, "a", encoding="utf-8")  # noqa: SIM115
+    no_flush.kept = archivo
+    breaker.add_listener(lambda evento: archivo.write(f"{evento}\n"))
+
+
+def opened_for_writing(breaker, ruta):
+    def anotar(evento):
+        if isinstance(evento, StateChange):
+            ruta.write_text(f"{evento}\n", encoding="utf-8")
+
+    breaker.add_listener(anotar)
+
+
+def emptied_at_first(breaker, ruta):
+    ruta.write_text("")
+    appends_its_text(breaker, ruta)
+
+
+def writes_what_it_finds(breaker, ruta):
+    ruta.write_text("\n".join(map(str, breaker.changes)), encoding="utf-8")
+
+
+def no_level(breaker, ruta):
+    logger = logging.getLogger(f"sin nivel {ruta}")
+    logger.propagate = False
+    logger.addHandler(logging.FileHandler(ruta))
+    breaker.add_listener(lambda evento: logger.info(str(evento)))
+
+
+def one_logger_for_all(breaker, ruta):
+    logger = logging.getLogger(f"cambios de {threading.get_ident()}")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.FileHandler(ruta, encoding="utf-8"))
+    breaker.add_listener(lambda evento: isinstance(evento, StateChange) and logger.info(str(evento)))
+
+
+def asks_from_a_thread(breaker, ruta):
+    def mirar():
+        antes = breaker.state
+        for _ in range(20):
+            time.sleep(0.2)
+            if breaker.state != antes:
+                append(ruta, f"{breaker.name}: {antes} → {breaker.state}\n")
+                antes = breaker.state
+
+    threading.Thread(target=mirar, daemon=True).start()
+
+
+def writes_from_a_thread_later(breaker, ruta):
+    def anotar(evento):
+        if isinstance(evento, StateChange):
+            threading.Timer(0.3, append, (ruta, f"{evento}\n")).start()
+
+    breaker.add_listener(anotar)
+
+
+def two_listeners(breaker, ruta):
+    appends_its_text(breaker, ruta)
+    appends_its_text(breaker, ruta)
+
+
+def read_and_write_back(breaker, ruta):
+    def anotar(evento):
+        if isinstance(evento, StateChange):
+            antes = ruta.read_text(encoding="utf-8") if ruta.exists() else ""
+            time.sleep(0.002)
+            ruta.write_text(f"{antes}{evento}\n", encoding="utf-8")
+
+    breaker.add_listener(anotar)
+
+
+async def a_coroutine(breaker, ruta):
+    appends_its_text(breaker, ruta)
+
+
+def only_the_usual_states(breaker, ruta):
+    def anotar(evento):
+        if isinstance(evento, StateChange) and evento.state in ("closed", "open", "half-open"):
+            append(ruta, f"{evento}\n")
+
+    breaker.add_listener(anotar)
+
+
+def always_pagos(evento):
+    return f"pagos: {evento.previous} → {evento.state}\n"
+
+
+CB_4_WRONG = {
+    "nothing": (lambda breaker, ruta: 0, "el archivo no existe: ¿quién avisa a tu función?"),
+    "no flush": (no_flush, "el archivo está vacío: ¿cuándo llega al disco"),
+    "no level": (no_level, "¿qué nivel deja pasar?"),
+    "what it finds": (writes_what_it_finds, "antes de que cambiara ningún estado, el archivo ya decía"),
+    "refusals too": (
+        listener(lambda evento, ruta: append(ruta, f"{evento}\n")),
+        "rechazó tres llamadas, y el archivo tiene 4 líneas",
+    ),
+    "fails on refusals": (
+        listener(lambda evento, ruta: append(ruta, f"{evento.machine} {evento.previous} {evento.state}\n")),
+        "tu oyente lanzó AttributeError",
+    ),
+    "fails on everything": (listener(lambda evento, ruta: ruta + 1), "tu oyente lanzó TypeError"),
+    "for writing": (opened_for_writing, "el archivo tiene 1 líneas de 3"),
+    "emptied": (emptied_at_first, "tenía una línea de ayer y ya no está"),
+    "only the new state": (
+        only_changes(lambda evento: f"{evento.machine} {evento.state}\n"),
+        "«pagos» pasó de closed a open y la línea dice «pagos open»",
+    ),
+    "no name": (only_changes(lambda evento: f"{evento.previous} {evento.state}\n"), "se piden el nombre"),
+    "another name": (only_changes(always_pagos), "«envíos» pasó de closed a open y la línea dice «pagos"),
+    "no line ends": (only_changes(str), "el archivo tiene 1 líneas de 3"),
+    "two lines": (
+        only_changes(lambda evento: f"{evento}\n{evento.reason}\n"),
+        "hubo 1 cambios y el archivo tiene 2 líneas",
+    ),
+    "twice": (two_listeners, "¿se anota algo dos veces?"),
+    "only the opening": (
+        listener(
+            lambda evento, ruta: (
+                isinstance(evento, StateChange) and evento.state == "open" and append(ruta, f"{evento}\n")
+            )
+        ),
+        "«pagos» pasó de open a half-open y la línea dice «pagos: half-open → open",
+    ),
+    "not by hand": (only_the_usual_states, "«pagos» pasó de closed a forced-open"),
+    "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
+    "asks": (asks_from_a_thread, "el archivo no existe"),
+    "later": (writes_from_a_thread_later, "el archivo no existe"),
+    "read and written back": (read_and_write_back, "con ocho circuitos"),
+    "a coroutine": (a_coroutine, "registrar_cambios es una corrutina"),
+    "raises": (lambda breaker, ruta: ruta.no_existe, "AttributeError"),
+    "a text": ("cambios.log", "registrar_cambios es un texto"),
+    "the path first": (lambda ruta: None, "¿Qué parámetros tiene su firma?"),
+}
+CB_4_WRONG["read and written back"] = (read_and_write_back, "")  # which line is lost is luck, that one is, is not
+
+
+@table(CB_4_WRONG)
+def test_cb_4_wrong(quick, answer, hint):
+    assert_wrong("CB-4", answer, hint_contains=hint)
+
+
+def test_cb_4_that_never_comes_back(quick):
+    def registrar_cambios(breaker, ruta):
+        while True:
+            time.sleep(0.01)
+
+    assert_wrong("CB-4", registrar_cambios, hint_contains="1.5")
+
+
+def test_cb_4_pending():
+    def registrar_cambios(breaker, ruta): ...
+
+    assert_pending("CB-4", registrar_cambios)
+    assert_pending("CB-4", None)

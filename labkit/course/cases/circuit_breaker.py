@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import re
@@ -96,7 +97,7 @@ def thresholds_conclusion(case: Case, medir_umbral: Any, tabla_umbral: Any, al_s
 
 def _expect_row(case: Case, where: str, row: Any, names: Iterable[str], helper: str) -> None:
     """Fail unless `row` is what the notebook's helper returns: numbers by these names."""
-    case.expect(not callable(row), f"{where} es una función: guarda lo que devuelve al llamarla")
+    case.expect(not inspect.isroutine(row), f"{where} es una función: guarda lo que devuelve al llamarla")
     case.expect(
         isinstance(row, Mapping) and all(_is_number(row.get(name)) for name in names),
         f"{where} no es lo que devuelve {helper}: guarda su resultado entero",
