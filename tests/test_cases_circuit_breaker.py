@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from types import MappingProxyType
 
 import pytest
@@ -588,7 +588,8 @@ def asks_from_a_thread(breaker, ruta):
         for _ in range(20):
             time.sleep(0.2)
             if breaker.state != antes:
-                append(ruta, f"{breaker.name}: {antes} → {breaker.state}\n")
+                with suppress(OSError):
+                    append(ruta, f"{breaker.name}: {antes} → {breaker.state}\n")
                 antes = breaker.state
 
     threading.Thread(target=mirar, daemon=True).start()
@@ -597,7 +598,7 @@ def asks_from_a_thread(breaker, ruta):
 def writes_from_a_thread_later(breaker, ruta):
     def anotar(evento):
         if isinstance(evento, StateChange):
-            threading.Timer(0.3, append, (ruta, f"{evento}\n")).start()
+            threading.Timer(0.3, suppress(OSError)(append), (ruta, f"{evento}\n")).start()
 
     breaker.add_listener(anotar)
 
@@ -647,7 +648,7 @@ CB_4_WRONG = {
         "tu oyente lanzó AttributeError",
     ),
     "fails on everything": (listener(lambda evento, ruta: ruta + 1), "tu oyente lanzó TypeError"),
-    "for writing": (opened_for_writing, "el archivo tiene 1 líneas de 3"),
+    "for writing": (opened_for_writing, "se perdió la línea «pagos: closed → open (fallos seguidos)»: ¿cómo abres el archivo?"),
     "emptied": (emptied_at_first, "tenía una línea de ayer y ya no está"),
     "only the new state": (
         only_changes(lambda evento: f"{evento.machine} {evento.state}\n"),
@@ -669,17 +670,17 @@ CB_4_WRONG = {
         ),
         "«pagos» pasó de open a half-open y la línea dice «pagos: half-open → open",
     ),
-    "not by hand": (only_the_usual_states, "«pagos» pasó de closed a forced-open"),
+    "not by hand": (only_the_usual_states, "el archivo tiene 6 líneas de 7: ¿quién avisa de ese cambio"),
     "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
     "asks": (asks_from_a_thread, "el archivo no existe"),
     "later": (writes_from_a_thread_later, "el archivo no existe"),
-    "read and written back": (read_and_write_back, "con ocho circuitos"),
+    # which line is lost is luck; that some are, is not
+    "read and written back": (read_and_write_back, "ocho circuitos"),
     "a coroutine": (a_coroutine, "registrar_cambios es una corrutina"),
     "raises": (lambda breaker, ruta: ruta.no_existe, "AttributeError"),
     "a text": ("cambios.log", "registrar_cambios es un texto"),
-    "the path first": (lambda ruta: None, "¿Qué parámetros tiene su firma?"),
+    "the path alone": (lambda ruta: 0, "¿Qué parámetros tiene su firma?"),
 }
-CB_4_WRONG["read and written back"] = (read_and_write_back, "")  # which line is lost is luck, that one is, is not
 
 
 @table(CB_4_WRONG)

@@ -359,6 +359,7 @@ class _File:
         folder = case.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         self.path = Path(folder) / "cambios.log"
         self._errors: list[BaseException] = []
+        self._seen: list[str] = []
 
     def follow(self, registrar_cambios: Callable[..., Any], circuit: _Circuit) -> None:
         given = registrar_cambios(circuit.breaker, self.path)
@@ -403,6 +404,10 @@ class _File:
         """Fail unless the lines tell of these changes (circuit, previous, new), each once and in this order."""
         self.expect_no_error()
         lines = self.lines()[skip:]
+        kept = lines[: len(self._seen)] == self._seen
+        if not kept and (gone := next((line for line in self._seen if line not in lines), None)):
+            self._case.fail(f"al anotar otro cambio se perdió la línea «{_short(gone)}»: ¿cómo abres el archivo?")
+        self._seen = lines
         for line, change in zip(lines, changes, strict=False):
             if not _tells(line, change):
                 name, previous, state = change
@@ -1023,7 +1028,7 @@ def audit() -> dict[str, dict[str, bool]]:
     )
     for library in made:
         experiment(library, "reloj")
-    return found
+    return {library: {name: found[library][name] for name in _EXPERIMENTS} for library in made}
 
 
 def _makers() -> dict[str, Callable[..., Any]]:
