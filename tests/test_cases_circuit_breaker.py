@@ -540,6 +540,11 @@ def append(ruta, text):
         archivo.write(text)
 
 
+def quietly_append(ruta, text):
+    with suppress(OSError):
+        append(ruta, text)
+
+
 def only_changes(text):
     return listener(lambda evento, ruta: isinstance(evento, StateChange) and append(ruta, text(evento)))
 
@@ -598,7 +603,7 @@ def asks_from_a_thread(breaker, ruta):
 def writes_from_a_thread_later(breaker, ruta):
     def anotar(evento):
         if isinstance(evento, StateChange):
-            threading.Timer(0.3, suppress(OSError)(append), (ruta, f"{evento}\n")).start()
+            threading.Timer(0.3, quietly_append, (ruta, f"{evento}\n")).start()
 
     breaker.add_listener(anotar)
 
@@ -656,10 +661,10 @@ CB_4_WRONG = {
     ),
     "no name": (only_changes(lambda evento: f"{evento.previous} {evento.state}\n"), "se piden el nombre"),
     "another name": (only_changes(always_pagos), "«envíos» pasó de closed a open y la línea dice «pagos"),
-    "no line ends": (only_changes(str), "el archivo tiene 1 líneas de 3"),
+    "no line ends": (only_changes(str), "el archivo tiene 1 línea de 3"),
     "two lines": (
         only_changes(lambda evento: f"{evento}\n{evento.reason}\n"),
-        "hubo 1 cambios y el archivo tiene 2 líneas",
+        "hubo un cambio y el archivo tiene 2 líneas",
     ),
     "twice": (two_listeners, "¿se anota algo dos veces?"),
     "only the opening": (
@@ -668,9 +673,9 @@ CB_4_WRONG = {
                 isinstance(evento, StateChange) and evento.state == "open" and append(ruta, f"{evento}\n")
             )
         ),
-        "«pagos» pasó de open a half-open y la línea dice «pagos: half-open → open",
+        "los cambios fueron closed → open, open → half-open, half-open → open; la última llamada",
     ),
-    "not by hand": (only_the_usual_states, "el archivo tiene 6 líneas de 7: ¿quién avisa de ese cambio"),
+    "not by hand": (only_the_usual_states, "forced-open → closed; la última llamada ya volvió y el archivo tiene 6 líneas de 7"),
     "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
     "asks": (asks_from_a_thread, "el archivo no existe"),
     "later": (writes_from_a_thread_later, "el archivo no existe"),
@@ -701,3 +706,419 @@ def test_cb_4_pending():
 
     assert_pending("CB-4", registrar_cambios)
     assert_pending("CB-4", None)
+
+
+# CB-5a
+
+
+def with_a_lock(fallos):
+    candado, quedan = threading.Lock(), fallos
+
+    def servicio():
+        nonlocal quedan
+        with candado:
+            falla = quedan > 0
+            quedan -= falla
+        if falla:
+            raise ConnectionError("todavía no")
+        return "cobrado"
+
+    return servicio
+
+
+class AClass:
+    def __init__(self, fallos):
+        self.fallos, self.llamadas, self.candado = fallos, 0, threading.RLock()
+
+    def __call__(self):
+        with self.candado:
+            self.llamadas += 1
+            numero = self.llamadas
+        if numero <= self.fallos:
+            raise ConnectionRefusedError
+        return "cobrado"
+
+
+def a_method(fallos):
+    return AClass(fallos).__call__
+
+
+def with_count(fallos):
+    numero = itertools.count()  # its next() is one step for every thread
+
+    def servicio():
+        if next(numero) < fallos:
+            raise requests.ConnectionError("caído")
+        return "cobrado"
+
+    return servicio
+
+
+def with_a_deque(fallos):
+    avisos = deque(range(fallos))
+
+    def servicio():
+        try:
+            avisos.pop()
+        except IndexError:
+            return "cobrado"
+        raise ConnectionError
+
+    return servicio
+
+
+def with_a_semaphore(fallos):
+    quedan = threading.Semaphore(fallos)
+
+    def servicio():
+        if quedan.acquire(blocking=False):
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def with_an_iterator_under_a_lock(fallos):
+    def vida():
+        yield from itertools.repeat(ConnectionError("no"), fallos)
+        yield from itertools.repeat("cobrado")
+
+    pasos, candado = vida(), threading.Lock()
+
+    def servicio():
+        with candado:
+            paso = next(pasos)
+        if isinstance(paso, Exception):
+            raise paso
+        return paso
+
+    return functools.partial(servicio)
+
+
+CB_5A_RIGHT = {
+    make.__name__: make
+    for make in (
+        with_a_lock,
+        AClass,
+        a_method,
+        with_count,
+        with_a_deque,
+        with_a_semaphore,
+        with_an_iterator_under_a_lock,
+    )
+}
+
+
+@each(CB_5A_RIGHT)
+def test_cb_5a_right(answer):
+    for _ in range(3):
+        assert_right("CB-5a", answer)
+
+
+def counting(decide):
+    """An answer that counts its calls under a lock; `decide(number, failures)` says whether this one fails."""
+
+    def make(fallos):
+        numero = itertools.count(1)
+
+        def servicio():
+            if decide(next(numero), fallos):
+                raise ConnectionError
+            return "cobrado"
+
+        return servicio
+
+    return make
+
+
+def no_lock(fallos):
+    llamadas = 0
+
+    def servicio():
+        nonlocal llamadas
+        if llamadas < fallos:
+            llamadas += 1
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def no_lock_in_one_line(fallos):
+    estado = {"llamadas": 0}
+
+    def servicio():
+        estado["llamadas"] += 1
+        if estado["llamadas"] <= fallos:
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def looks_outside_the_lock(fallos):
+    llamadas, candado = 0, threading.Lock()
+
+    def servicio():
+        nonlocal llamadas
+        if llamadas < fallos:
+            with candado:
+                llamadas += 1
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+_llamadas = itertools.count()
+
+
+def one_count_for_all(fallos):
+    def servicio():
+        if next(_llamadas) < fallos:
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def by_chance(fallos):
+    def servicio():
+        if random.random() < 0.5:
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def never_lets_go(fallos):
+    servicio_bueno, candado = with_a_lock(fallos), threading.Lock()
+
+    def servicio():
+        candado.acquire()
+        resultado = servicio_bueno()
+        candado.release()
+        return resultado
+
+    return servicio
+
+
+def a_coroutine_service(fallos):
+    async def servicio():
+        return "cobrado"
+
+    return servicio
+
+
+def fails_with(error):
+    def make(fallos):
+        numero = itertools.count()
+
+        def servicio():
+            if next(numero) < fallos:
+                raise error
+            return "cobrado"
+
+        return servicio
+
+    return make
+
+
+def says(word):
+    return lambda fallos: lambda: word
+
+
+CB_5A_WRONG = {
+    "no lock": (no_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
+    "no lock, one line": (no_lock_in_one_line, "con fallos=7 y veinte hilos a la vez fallaron"),
+    "looks outside": (looks_outside_the_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
+    "never lets go": (never_lets_go, "Si usas un candado, ¿se suelta siempre?"),
+    "one too many": (counting(lambda n, fallos: n <= fallos + 1), "fallo, fallo, fallo, fallo, cobrado"),
+    "one too few": (counting(lambda n, fallos: n < fallos), "dieron fallo, fallo, cobrado"),
+    "fails again": (counting(lambda n, fallos: n % (fallos + 1)), "¿cuándo deja de fallar, y vuelve a hacerlo?"),
+    "always three": (counting(lambda n, fallos: n <= 3), "con fallos=0, de nueve llamadas fallaron 3"),
+    "at least one": (counting(lambda n, fallos: n <= max(1, fallos)), "con fallos=0, de nueve llamadas fallaron 1"),
+    "shared": (one_count_for_all, ""),
+    "good first": (counting(lambda n, fallos: n > fallos), "dieron cobrado, cobrado, cobrado, fallo"),
+    "by chance": (by_chance, ""),
+    "never fails": (says("cobrado"), "con fallos=3, seis llamadas dieron cobrado, cobrado"),
+    "says fallo": (says("fallo"), "el servicio devolvió 'fallo'"),
+    "says nothing": (says(None), "el servicio devolvió None"),
+    "another error": (fails_with(RuntimeError("no")), "el servicio lanzó RuntimeError (no): se pide ConnectionError"),
+    "a timeout": (fails_with(TimeoutError()), "el servicio lanzó TimeoutError"),
+    "with an argument": (lambda fallos: lambda pedido: "cobrado", "llamado sin argumentos, lanzó TypeError"),
+    "a coroutine": (a_coroutine_service, "el servicio es una corrutina"),
+    "called": (lambda fallos: "cobrado", "devolvió un texto: se pide una función"),
+    "no return": (lambda fallos: print(end=""), "¿falta el return?"),
+    "a service": (with_a_lock(3), "no se puede llamar así: servicio_que_se_recupera(fallos)"),
+    "a text": ("tres", "servicio_que_se_recupera es un texto"),
+    "raises": (lambda fallos: 1 / 0, "ZeroDivisionError"),
+}
+
+
+@table(CB_5A_WRONG)
+def test_cb_5a_wrong(quick, answer, hint):
+    assert_wrong("CB-5a", answer, hint_contains=hint)
+
+
+def test_cb_5a_shared_count_is_told_by_its_own_hint():
+    cuentas = {}
+
+    def compartida(fallos):  # one count for each number of failures
+        cuentas.setdefault(fallos, AClass(fallos))
+        return cuentas[fallos]
+
+    assert_wrong("CB-5a", compartida, hint_contains="¿quién lleva la cuenta?")
+
+
+def test_cb_5a_pending():
+    def servicio_que_se_recupera(fallos): ...
+
+    assert_pending("CB-5a", servicio_que_se_recupera)
+
+
+# CB-5b
+
+
+def through_changes(fallos):
+    reloj, servicio = labkit.ManualClock(), with_a_lock(fallos)
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+    while intentar(breaker, servicio) != "cobrado":
+        reloj.advance(10)
+    return [cambio.state for cambio in breaker.changes]
+
+
+def through_a_listener(fallos):
+    estados, reloj = [], labkit.ManualClock()
+    circuito = CircuitBreaker(
+        fail_threshold=3, clock=reloj, listeners=[lambda e: estados.append(e.state)], ignore=KeyError
+    )
+    protegido = circuito(AClass(fallos))
+    while True:
+        try:
+            protegido()
+            return tuple(dict(enumerate(estados)).values())
+        except (ConnectionError, CircuitOpenError):
+            pass
+        finally:
+            reloj.advance(10)
+
+
+def asynchronously(fallos):
+    async def contar():
+        reloj, servicio = labkit.ManualClock(), with_count(fallos)
+        breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+
+        async def llamada():
+            return servicio()
+
+        for _ in range(100):
+            try:
+                await breaker.acall(llamada)
+                break
+            except Exception:
+                reloj.advance(10)
+        return [c.state for c in breaker.changes]
+
+    return asyncio.run(contar())
+
+
+def looked_at_inside_and_outside(fallos):
+    reloj, servicio = labkit.ManualClock(), with_a_lock(fallos)
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+    vistos = [breaker.state]
+
+    def mirar():
+        if breaker.state != vistos[-1]:
+            vistos.append(breaker.state)
+
+    def llamada():
+        mirar()
+        return servicio()
+
+    resultado = ""
+    while resultado != "cobrado":
+        resultado = intentar(breaker, llamada)
+        mirar()
+        reloj.advance(10)
+    return vistos
+
+
+CB_5B_RIGHT = {
+    make.__name__: make
+    for make in (through_changes, through_a_listener, asynchronously, looked_at_inside_and_outside)
+}
+
+
+@each(CB_5B_RIGHT)
+def test_cb_5b_right(answer):
+    assert_right("CB-5b", answer)
+
+
+def story(*, threshold=3, step=10, make=with_a_lock, tell=lambda breaker: [c.state for c in breaker.changes]):
+    def historia(fallos):
+        reloj, servicio = labkit.ManualClock(), make(fallos)
+        breaker = CircuitBreaker("pagos", fail_threshold=threshold, reset_timeout=10, clock=reloj)
+        while intentar(breaker, servicio) != "cobrado":
+            reloj.advance(step)
+            time.sleep(0)
+        return tell(breaker)
+
+    return historia
+
+
+def looked_at_outside(fallos):
+    reloj, servicio = labkit.ManualClock(), with_a_lock(fallos)
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+    vistos = [breaker.state]
+    while intentar(breaker, servicio) != "cobrado":
+        vistos.append(breaker.state)
+        reloj.advance(10)
+    return [*vistos, breaker.state]
+
+
+def waits_for_real(fallos):
+    breaker, servicio = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10), with_a_lock(fallos)
+    while intentar(breaker, servicio) != "cobrado":
+        time.sleep(0.01)
+    return [c.state for c in breaker.changes]
+
+
+def lets_it_through(fallos):
+    breaker, servicio = CircuitBreaker("pagos"), with_a_lock(fallos)
+    while True:
+        breaker.call(servicio)
+
+
+CB_5B_WRONG = {
+    "no step": (story(step=0), "¿adelantas el reloj después de cada llamada"),
+    "waits": (waits_for_real, "No hace falta esperar de verdad"),
+    "looked at outside": (looked_at_outside, "¿quién lo recuerda después?"),
+    "threshold 2": (story(threshold=2), "historia(2) devolvió ['closed', 'open'"),
+    "threshold 5": (story(threshold=5), "historia(3) devolvió ['closed']"),
+    "without the first": (
+        story(tell=lambda breaker: [c.state for c in breaker.changes][1:]),
+        "falta el estado con el que empieza",
+    ),
+    "changes": (story(tell=lambda breaker: list(breaker.changes)), "hay un StateChange: se piden los estados"),
+    "texts of changes": (story(tell=lambda breaker: [str(c) for c in breaker.changes]), "falta el estado con el que"),
+    "the last": (story(tell=lambda breaker: breaker.state), "historia(3) devolvió un texto"),
+    "nothing": (story(tell=lambda breaker: None), "¿falta el return?"),
+    "set": (story(tell=lambda breaker: {c.state for c in breaker.changes}), "devolvió un conjunto"),
+    "always the same": (lambda fallos: ["closed", "open", "half-open", "closed"], "historia(2) devolvió"),
+    "a failure too many": (story(make=lambda fallos: with_a_lock(fallos + 1)), "historia(3) devolvió"),
+    "lets it through": (lets_it_through, "¿qué haces con lo que lanza la llamada?"),
+    "a text": ("historia", "historia es un texto"),
+    "no parameter": (lambda: [], "no se puede llamar así: historia(fallos)"),
+}
+
+
+@table(CB_5B_WRONG)
+def test_cb_5b_wrong(quick, answer, hint):
+    assert_wrong("CB-5b", answer, hint_contains=hint)
+
+
+def test_cb_5b_pending():
+    def historia(fallos): ...
+
+    assert_pending("CB-5b", historia)

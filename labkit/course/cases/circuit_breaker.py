@@ -405,7 +405,7 @@ class _File:
         self.expect_no_error()
         lines = self.lines()[skip:]
         kept = lines[: len(self._seen)] == self._seen
-        if not kept and (gone := next((line for line in self._seen if line not in lines), None)):
+        if not kept and (gone := next((line for line in self._seen if not any(line in each for each in lines)), None)):
             self._case.fail(f"al anotar otro cambio se perdió la línea «{_short(gone)}»: ¿cómo abres el archivo?")
         self._seen = lines
         for line, change in zip(lines, changes, strict=False):
@@ -416,16 +416,21 @@ class _File:
                     "se piden el nombre, el estado anterior y el nuevo"
                 )
         if len(lines) < len(changes):
-            name, previous, state = changes[len(lines)]
+            told = ", ".join(f"{previous} → {state}" for _, previous, state in changes)
             self._case.fail(
-                f"«{name}» pasó de {previous} a {state}, la llamada ya volvió y el archivo tiene "
-                f"{len(lines)} líneas de {len(changes)}: ¿quién avisa de ese cambio, y cuándo llega al disco?"
+                f"los cambios fueron {told}; la última llamada ya volvió y el archivo tiene "
+                f"{_lines(len(lines))} de {len(changes)}: ¿cuál falta, y cuándo llega al disco?"
             )
         if len(lines) > len(changes):
+            happened = "un cambio" if len(changes) == 1 else f"{len(changes)} cambios"
             self._case.fail(
-                f"hubo {len(changes)} cambios y el archivo tiene {len(lines)} líneas; "
+                f"hubo {happened} y el archivo tiene {_lines(len(lines))}; "
                 f"sobra «{_short(lines[len(changes)])}»: ¿se anota algo dos veces?"
             )
+
+
+def _lines(count: int) -> str:
+    return "1 línea" if count == 1 else f"{count} líneas"
 
 
 def _tells(line: str, change: tuple[str, str, str]) -> bool:
