@@ -17,8 +17,7 @@ import random
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import MappingProxyType
 
 import pytest
@@ -201,7 +200,9 @@ def test_cb_3_without_its_helper():
 
 def test_cb_3_pending():
     assert_pending("CB-3", medir_umbral, ..., ...)
-    assert_pending("CB-3", medir_umbral, thresholds(), {"aperturas": ..., "fallos": "sube", "rechazos": "baja"})
+    assert_pending(
+        "CB-3", medir_umbral, thresholds(), {"aperturas": ..., "fallos": "sube", "rechazos": "baja"}
+    )
 
 
 # CB-6
@@ -653,7 +654,10 @@ CB_4_WRONG = {
         "tu oyente lanzó AttributeError",
     ),
     "fails on everything": (listener(lambda evento, ruta: ruta + 1), "tu oyente lanzó TypeError"),
-    "for writing": (opened_for_writing, "se perdió la línea «pagos: closed → open (fallos seguidos)»: ¿cómo abres el archivo?"),
+    "for writing": (
+        opened_for_writing,
+        "se perdió la línea «pagos: closed → open (fallos seguidos)»: ¿cómo abres el archivo?",
+    ),
     "emptied": (emptied_at_first, "tenía una línea de ayer y ya no está"),
     "only the new state": (
         only_changes(lambda evento: f"{evento.machine} {evento.state}\n"),
@@ -675,7 +679,10 @@ CB_4_WRONG = {
         ),
         "los cambios fueron closed → open, open → half-open, half-open → open; la última llamada",
     ),
-    "not by hand": (only_the_usual_states, "forced-open → closed; la última llamada ya volvió y el archivo tiene 6 líneas de 7"),
+    "not by hand": (
+        only_the_usual_states,
+        "forced-open → closed; la última llamada ya volvió y el archivo tiene 6 líneas de 7",
+    ),
     "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
     "asks": (asks_from_a_thread, "el archivo no existe"),
     "later": (writes_from_a_thread_later, "el archivo no existe"),
@@ -816,7 +823,7 @@ def test_cb_5a_right(answer):
 
 
 def counting(decide):
-    """An answer that counts its calls under a lock; `decide(number, failures)` says whether this one fails."""
+    """An answer that counts its calls; `decide(number, failures)` says whether this one fails."""
 
     def make(fallos):
         numero = itertools.count(1)
@@ -935,16 +942,25 @@ CB_5A_WRONG = {
     "never lets go": (never_lets_go, "Si usas un candado, ¿se suelta siempre?"),
     "one too many": (counting(lambda n, fallos: n <= fallos + 1), "fallo, fallo, fallo, fallo, cobrado"),
     "one too few": (counting(lambda n, fallos: n < fallos), "dieron fallo, fallo, cobrado"),
-    "fails again": (counting(lambda n, fallos: n % (fallos + 1)), "¿cuándo deja de fallar, y vuelve a hacerlo?"),
+    "fails again": (
+        counting(lambda n, fallos: n % (fallos + 1)),
+        "¿cuándo deja de fallar, y vuelve a hacerlo?",
+    ),
     "always three": (counting(lambda n, fallos: n <= 3), "con fallos=0, de nueve llamadas fallaron 3"),
-    "at least one": (counting(lambda n, fallos: n <= max(1, fallos)), "con fallos=0, de nueve llamadas fallaron 1"),
+    "at least one": (
+        counting(lambda n, fallos: n <= max(1, fallos)),
+        "con fallos=0, de nueve llamadas fallaron 1",
+    ),
     "shared": (one_count_for_all, ""),
     "good first": (counting(lambda n, fallos: n > fallos), "dieron cobrado, cobrado, cobrado, fallo"),
     "by chance": (by_chance, ""),
     "never fails": (says("cobrado"), "con fallos=3, seis llamadas dieron cobrado, cobrado"),
     "says fallo": (says("fallo"), "el servicio devolvió 'fallo'"),
     "says nothing": (says(None), "el servicio devolvió None"),
-    "another error": (fails_with(RuntimeError("no")), "el servicio lanzó RuntimeError (no): se pide ConnectionError"),
+    "another error": (
+        fails_with(RuntimeError("no")),
+        "el servicio lanzó RuntimeError (no): se pide ConnectionError",
+    ),
     "a timeout": (fails_with(TimeoutError()), "el servicio lanzó TimeoutError"),
     "with an argument": (lambda fallos: lambda pedido: "cobrado", "llamado sin argumentos, lanzó TypeError"),
     "a coroutine": (a_coroutine_service, "el servicio es una corrutina"),
@@ -1094,14 +1110,20 @@ CB_5B_WRONG = {
     "no step": (story(step=0), "¿adelantas el reloj después de cada llamada"),
     "waits": (waits_for_real, "No hace falta esperar de verdad"),
     "looked at outside": (looked_at_outside, "¿quién lo recuerda después?"),
-    "threshold 2": (story(threshold=2), "historia(2) devolvió ['closed', 'open'"),
+    "threshold 2": (story(threshold=2), "historia(3) devolvió ['closed', 'open', 'half-open', 'open'"),
     "threshold 5": (story(threshold=5), "historia(3) devolvió ['closed']"),
     "without the first": (
         story(tell=lambda breaker: [c.state for c in breaker.changes][1:]),
         "falta el estado con el que empieza",
     ),
-    "changes": (story(tell=lambda breaker: list(breaker.changes)), "hay un StateChange: se piden los estados"),
-    "texts of changes": (story(tell=lambda breaker: [str(c) for c in breaker.changes]), "falta el estado con el que"),
+    "changes": (
+        story(tell=lambda breaker: list(breaker.changes)),
+        "hay un StateChange: se piden los estados",
+    ),
+    "texts of changes": (
+        story(tell=lambda breaker: [str(c) for c in breaker.changes]),
+        "falta el estado con el que",
+    ),
     "the last": (story(tell=lambda breaker: breaker.state), "historia(3) devolvió un texto"),
     "nothing": (story(tell=lambda breaker: None), "¿falta el return?"),
     "set": (story(tell=lambda breaker: {c.state for c in breaker.changes}), "devolvió un conjunto"),
@@ -1109,7 +1131,7 @@ CB_5B_WRONG = {
     "a failure too many": (story(make=lambda fallos: with_a_lock(fallos + 1)), "historia(3) devolvió"),
     "lets it through": (lets_it_through, "¿qué haces con lo que lanza la llamada?"),
     "a text": ("historia", "historia es un texto"),
-    "no parameter": (lambda: [], "no se puede llamar así: historia(fallos)"),
+    "no parameter": (lambda: [0], "no se puede llamar así: historia(fallos)"),
 }
 
 
@@ -1122,3 +1144,483 @@ def test_cb_5b_pending():
     def historia(fallos): ...
 
     assert_pending("CB-5b", historia)
+
+
+# CB-7
+
+
+class WithALock:
+    def __init__(self, permisos, exitos):
+        self.permisos, self.exitos = permisos, exitos
+        self.candado = threading.Lock()
+        self.estado = "half-open"
+
+    def permitir(self):
+        with self.candado:
+            if self.estado == "half-open" and self.permisos > 0:
+                self.permisos -= 1
+                return True
+            return self.estado == "closed"
+
+    def registrar(self, resultado):
+        with self.candado:
+            if self.estado != "half-open":
+                return
+            self.permisos += 1
+            self.exitos -= resultado == "bien"
+            if resultado == "mal":
+                self.estado = "open"
+            elif self.exitos == 0:
+                self.estado = "closed"
+
+    def llamar(self, funcion):
+        if not self.permitir():
+            raise CircuitOpenError("pagos", self.estado, 1)
+        resultado = "nada"
+        try:
+            valor = funcion()
+            resultado = "bien"
+            return valor
+        except ValueError:
+            raise
+        except Exception:
+            resultado = "mal"
+            raise
+        finally:
+            self.registrar(resultado)
+
+
+class WithASemaphore:
+    def __init__(self, permisos, exitos):
+        self._permisos = threading.BoundedSemaphore(permisos)
+        self._faltan = exitos
+        self._candado = threading.RLock()
+        self.estado = "half-open"
+
+    def permitir(self):
+        with self._candado:
+            if self.estado != "half-open":
+                return self.estado == "closed"
+        return self._permisos.acquire(blocking=False)
+
+    def registrar(self, resultado):
+        with self._candado:
+            if self.estado != "half-open":
+                return
+            self._permisos.release()
+            if resultado == "bien":
+                self._faltan -= 1
+                if not self._faltan:
+                    self.estado = "closed"
+            if resultado == "mal":
+                self.estado = "open"
+
+    def llamar(self, funcion):
+        if not self.permitir():
+            raise CircuitOpenError("pagos", "half-open", 1.0)
+        try:
+            valor = funcion()
+        except BaseException as error:
+            cuenta = isinstance(error, Exception) and not isinstance(error, ValueError)
+            self.registrar("mal" if cuenta else "nada")
+            raise
+        self.registrar("bien")
+        return valor
+
+
+class WithAProperty:
+    """It remembers what was decided and who is inside, and says its state when asked."""
+
+    def __init__(self, permisos, exitos):
+        self.limite, self.pedidos = permisos, exitos
+        self.dentro, self.buenas, self.rota = 0, 0, False
+        self.condicion = threading.Condition()
+
+    @property
+    def estado(self):
+        if self.rota:
+            return "open"
+        return "closed" if self.buenas >= self.pedidos else "half-open"
+
+    def permitir(self):
+        self.condicion.acquire()
+        try:
+            puede = self.estado == "closed" or (self.estado == "half-open" and self.dentro < self.limite)
+            self.dentro += puede
+            return puede
+        finally:
+            self.condicion.release()
+
+    def registrar(self, resultado):
+        with self.condicion:
+            self.dentro -= 1
+            if self.estado == "half-open":
+                self.rota = resultado == "mal"
+                self.buenas += resultado == "bien"
+
+    def llamar(self, funcion):
+        class NoPasa(CircuitOpenError):
+            pass
+
+        if not self.permitir():
+            raise NoPasa("pagos", self.estado, None)
+        try:
+            valor = funcion()
+        except (ValueError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            self.registrar("nada")
+            raise
+        except Exception:
+            self.registrar("mal")
+            raise
+        else:
+            self.registrar("bien")
+            return valor
+
+
+class Inherits(WithALock):
+    """The breaker's way out in a context manager, the rest inherited."""
+
+    def __enter__(self):
+        if not self.permitir():
+            raise CircuitOpenError("pagos", self.estado, 1)
+
+    def __exit__(self, tipo, error, traza):
+        if tipo is None:
+            self.registrar("bien")
+        elif issubclass(tipo, ValueError) or not issubclass(tipo, Exception):
+            self.registrar("nada")
+        else:
+            self.registrar("mal")
+
+    def llamar(self, funcion):
+        with self:
+            return funcion()
+
+
+CB_7_RIGHT = {cls.__name__: cls for cls in (WithALock, WithASemaphore, WithAProperty, Inherits)}
+
+
+@each(CB_7_RIGHT)
+def test_cb_7_right(answer):
+    for _ in range(3):
+        assert_right("CB-7", answer)
+
+
+def but(**methods):
+    """The right answer with other methods."""
+    return type("Semiabierto", (WithALock,), methods)
+
+
+def permits_without_a_lock(self):
+    if self.estado == "half-open" and self.permisos > 0:
+        self.permisos -= 1
+        return True
+    return self.estado == "closed"
+
+
+def permits_everyone(self):
+    return self.estado != "open"
+
+
+def permits_nobody(self):
+    return self.estado == "closed"
+
+
+def permits_one_more(self):
+    with self.candado:
+        if self.estado == "half-open" and self.permisos >= 0:
+            self.permisos -= 1
+            return True
+        return self.estado == "closed"
+
+
+def permits_also_open(self):
+    with self.candado:
+        if self.permisos > 0:
+            self.permisos -= 1
+            return True
+        return self.estado == "closed"
+
+
+def permits_waiting(self):
+    while True:
+        with self.candado:
+            if self.estado != "half-open":
+                return self.estado == "closed"
+            if self.permisos > 0:
+                self.permisos -= 1
+                return True
+        time.sleep(0.01)
+
+
+def permits_forgetting_a_return(self):
+    with self.candado:
+        if self.estado == "half-open" and self.permisos > 0:
+            self.permisos -= 1
+            return True
+        if self.estado == "open":
+            return False
+    return None
+
+
+def permits_in_closed_as_in_half_open(self):
+    with self.candado:
+        if self.permisos > 0 and self.estado != "open":
+            self.permisos -= 1
+            return True
+        return False
+
+
+def permits_and_keeps_the_lock(self):
+    self.candado.acquire()
+    if self.estado == "half-open" and self.permisos > 0:
+        self.permisos -= 1
+        return True
+    self.candado.release()
+    return self.estado == "closed"
+
+
+def registers(
+    *, only=("bien", "mal", "nada"), late=False, gives_back=("bien", "mal", "nada"), lock=True, all_=True
+):
+    def registrar(self, resultado):
+        with self.candado if lock else nullcontext():
+            if self.estado != "half-open" and not late:
+                return
+            if resultado in gives_back:
+                self.permisos += 1
+            if resultado == "bien" and resultado in only:
+                self.exitos -= 1
+                if self.exitos <= 0 or not all_:
+                    self.estado = "closed"
+            elif resultado == "mal" and resultado in only:
+                self.estado = "open"
+
+    return registrar
+
+
+def registers_nothing_as_good(self, resultado):
+    WithALock.registrar(self, "bien" if resultado == "nada" else resultado)
+
+
+def registers_nothing_as_bad(self, resultado):
+    WithALock.registrar(self, "mal" if resultado == "nada" else resultado)
+
+
+def registers_and_gives_all_back(self, resultado):
+    WithALock.registrar(self, resultado)
+    self.permisos += 1
+
+
+def calls(
+    on_value_error="nada", on_interrupt="nada", on_error="mal", on_good="bien", swallow=False, hold=False
+):
+    def llamar(self, funcion):
+        if not self.permitir():
+            raise CircuitOpenError("pagos", self.estado, 1)
+
+        def registrar(resultado):
+            if resultado:
+                self.registrar(resultado)
+
+        try:
+            valor = funcion()
+        except ValueError:
+            registrar(on_value_error)
+            raise
+        except Exception:
+            registrar(on_error)
+            if swallow:
+                return None
+            raise
+        except BaseException:
+            registrar(on_interrupt)
+            raise
+        registrar(on_good)
+        return valor
+
+    return llamar
+
+
+def calls_holding_a_lock(self, funcion):
+    if not hasattr(self, "otro"):
+        self.__dict__.setdefault("otro", threading.Lock())
+    with self.otro:
+        return WithALock.llamar(self, funcion)
+
+
+def calls_without_asking(self, funcion):
+    return funcion()
+
+
+def calls_and_refuses_with_another_error(self, funcion):
+    try:
+        return WithALock.llamar(self, funcion)
+    except CircuitOpenError:
+        raise RuntimeError("abierto") from None
+
+
+def calls_and_returns_none_when_refused(self, funcion):
+    if self.permitir():
+        self.registrar("nada")
+        return WithALock.llamar(self, funcion)
+    return None
+
+
+def calls_and_returns_nothing(self, funcion):
+    WithALock.llamar(self, funcion)
+
+
+def calls_and_raises_another(self, funcion):
+    try:
+        return WithALock.llamar(self, funcion)
+    except ConnectionError as error:
+        raise RuntimeError("falló") from error
+
+
+class Shared:
+    candado = threading.Lock()
+    ocupados = 0
+
+    def __init__(self, permisos, exitos):
+        self.permisos, self.estado = permisos, "half-open"
+
+    def permitir(self):
+        if Shared.ocupados < self.permisos:
+            Shared.ocupados += 1
+            return True
+        return False
+
+    def registrar(self, resultado):
+        Shared.ocupados -= 1
+
+    def llamar(self, funcion):
+        return funcion()
+
+
+class NoState(WithALock):
+    def __init__(self, permisos, exitos):
+        super().__init__(permisos, exitos)
+        self.estado = "closed"
+
+
+class OneParameter(WithALock):
+    def __init__(self, permisos):
+        super().__init__(permisos, 1)
+
+
+class OneMethodLess:
+    def __init__(self, permisos, exitos):
+        self.estado = "half-open"
+
+    def permitir(self):
+        return True
+
+
+CB_7_WRONG = {
+    "everyone": (
+        but(permitir=permits_everyone),
+        "cuatro llamadas a permitir() dieron [True, True, True, True]",
+    ),
+    "nobody": (but(permitir=permits_nobody), "dieron [False, False, False, False]"),
+    "one more": (but(permitir=permits_one_more), "dieron [True, True, True, False]"),
+    "also open": (but(permitir=permits_also_open), "con el circuito abierto, permitir() dejó pasar"),
+    "waiting": (but(permitir=permits_waiting), "¿qué candado retienes mientras se espera algo"),
+    "a return less": (but(permitir=permits_forgetting_a_return), "¿falta un return en algún camino?"),
+    "closed": (
+        but(permitir=permits_in_closed_as_in_half_open),
+        "con el circuito cerrado, permitir() dijo que no",
+    ),
+    "keeps the lock": (but(permitir=permits_and_keeps_the_lock), "o sin soltarlo?"),
+    "no lock": (but(permitir=permits_without_a_lock), "a la vez"),
+    "no lock at the end": (but(registrar=registers(lock=False)), "con permisos=4 y doce hilos a la vez"),
+    "not given back": (but(registrar=registers(gives_back=())), "¿quién devuelve el permiso?"),
+    "not given back when good": (
+        but(registrar=registers(gives_back=("mal", "nada"))),
+        "una prueba acabó bien, faltaba otra, y permitir() dijo que no",
+    ),
+    "two given back": (but(registrar=registers_and_gives_all_back), "¿cuántos devolviste?"),
+    "bad does nothing": (
+        but(registrar=registers(only=("bien",))),
+        "tras registrar «mal», estado es 'half-open'",
+    ),
+    "good does nothing": (
+        but(registrar=registers(only=("mal",))),
+        "tras el segundo «bien», estado es 'half-open'",
+    ),
+    "the first closes": (
+        but(registrar=registers(all_=False)),
+        "con exitos=2, tras el primer «bien», estado es 'closed'",
+    ),
+    "late ones decide": (but(registrar=registers(late=True)), "ya abierto, el «bien» de otra prueba"),
+    "nothing is good": (
+        but(registrar=registers_nothing_as_good),
+        "tras registrar «nada», estado es 'closed'",
+    ),
+    "nothing is bad": (but(registrar=registers_nothing_as_bad), "tras registrar «nada», estado es 'open'"),
+    "forgets ValueError": (
+        but(llamar=calls(on_value_error=None)),
+        "una llamada lanzó ValueError y la siguiente ya no pudo pasar",
+    ),
+    "ValueError is bad": (
+        but(llamar=calls(on_value_error="mal")),
+        "tras una llamada que lanzó ValueError, estado es 'open'",
+    ),
+    "ValueError is good": (
+        but(llamar=calls(on_value_error="bien")),
+        "tras una llamada que lanzó ValueError, estado es 'closed'",
+    ),
+    "forgets an interrupt": (
+        but(llamar=calls(on_interrupt=None)),
+        "una llamada lanzó KeyboardInterrupt y la siguiente ya no pudo pasar",
+    ),
+    "an interrupt is bad": (
+        but(llamar=calls(on_interrupt="mal")),
+        "que lanzó KeyboardInterrupt, estado es 'open'",
+    ),
+    "forgets errors": (but(llamar=calls(on_error=None)), "que lanzó ConnectionError, estado es 'half-open'"),
+    "forgets the good": (but(llamar=calls(on_good=None)), "tras una llamada que fue bien"),
+    "swallows": (but(llamar=calls(swallow=True)), "quien llama tiene que enterarse"),
+    "holds a lock": (but(llamar=calls_holding_a_lock), "¿qué candado retienes mientras trabaja funcion?"),
+    "without asking": (
+        but(llamar=calls_without_asking),
+        "tras una llamada que fue bien, con exitos=1, estado es",
+    ),
+    "another error": (but(llamar=calls_and_refuses_with_another_error), "RuntimeError (abierto)"),
+    "None when refused": (but(llamar=calls_and_returns_none_when_refused), "no lanzó CircuitOpenError"),
+    "returns nothing": (but(llamar=calls_and_returns_nothing), "llamar devolvió None"),
+    "raises another": (
+        but(llamar=calls_and_raises_another),
+        "llamar lanzó RuntimeError (falló): se pide lo mismo",
+    ),
+    "shared": (Shared, "¿qué comparten?"),
+    "begins closed": (NoState, "recién creado, estado es 'closed' y se pide 'half-open'"),
+    "one parameter": (OneParameter, "no se puede llamar así: Semiabierto(permisos, exitos)"),
+    "a method less": (OneMethodLess, "a tu clase le falta: registrar, llamar"),
+    "an object": (WithALock(1, 1), "pasa la clase, sin crearla"),
+    "a text": ("Semiabierto", "Semiabierto es un texto"),
+    "a function": (lambda permisos, exitos: 0, "a tu clase le falta: permitir, registrar, llamar"),
+    "raises": (but(permitir=lambda self: self.nada), "AttributeError"),
+    "numbers": (but(permitir=lambda self: 1), "permitir() devolvió un número"),
+}
+
+
+@table(CB_7_WRONG)
+def test_cb_7_wrong(quick, answer, hint):
+    assert_wrong("CB-7", answer, hint_contains=hint)
+
+
+def test_cb_7_pending():
+    class Semiabierto:
+        def __init__(self, permisos, exitos):
+            self.estado = "half-open"
+
+        def permitir(self): ...
+
+        def registrar(self, resultado): ...
+
+        def llamar(self, funcion):
+            if not self.permitir():
+                raise CircuitOpenError("pagos", self.estado, 1)
+
+    assert_pending("CB-7", Semiabierto)

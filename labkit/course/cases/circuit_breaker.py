@@ -405,8 +405,12 @@ class _File:
         self.expect_no_error()
         lines = self.lines()[skip:]
         kept = lines[: len(self._seen)] == self._seen
-        if not kept and (gone := next((line for line in self._seen if not any(line in each for each in lines)), None)):
-            self._case.fail(f"al anotar otro cambio se perdió la línea «{_short(gone)}»: ¿cómo abres el archivo?")
+        if not kept and (
+            gone := next((line for line in self._seen if not any(line in each for each in lines)), None)
+        ):
+            self._case.fail(
+                f"al anotar otro cambio se perdió la línea «{_short(gone)}»: ¿cómo abres el archivo?"
+            )
         self._seen = lines
         for line, change in zip(lines, changes, strict=False):
             if not _tells(line, change):
