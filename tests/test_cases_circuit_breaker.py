@@ -101,6 +101,11 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         circuit_breaker, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
     )
+    yield
+    end = time.monotonic() + 10
+    while left := [thread for thread in threading.enumerate() if thread.name == "labkit-check"]:
+        assert time.monotonic() < end, left
+        left[0].join(0.1)
 
 
 def table(cases):
@@ -902,7 +907,8 @@ def never_lets_go(fallos):
     servicio_bueno, candado = with_a_lock(fallos), threading.Lock()
 
     def servicio():
-        candado.acquire()
+        if not candado.acquire(timeout=4):  # for ever, so to say: no thread is to be left
+            raise TimeoutError
         resultado = servicio_bueno()
         candado.release()
         return resultado
@@ -1372,7 +1378,7 @@ def permits_in_closed_as_in_half_open(self):
 
 
 def permits_and_keeps_the_lock(self):
-    self.candado.acquire()
+    self.candado.acquire(timeout=4)
     if self.estado == "half-open" and self.permisos > 0:
         self.permisos -= 1
         return True

@@ -469,7 +469,8 @@ def _in_threads(functions: Iterable[Callable[[], Any]]) -> list[BaseException | 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        while thread.is_alive():  # in slices: a wait without end could not be stopped at the deadline
+            thread.join(0.1)
     return raised
 
 
