@@ -566,3 +566,26 @@ def test_an_answer_that_waits_does_not_stop_who_is_traced_meanwhile():
         released.set()
     assert outcome.late
     assert "call" in calls
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda: 1 / 0, lambda: next(iter(int, 1)), lambda: [0 for _ in iter(int, 1)]]
+)
+def test_an_answer_that_failed_or_was_stopped_does_not_stop_who_is_traced_later(answer):
+    """Nor after it: setting an exception, even none, leaves a note until some thread raises one."""
+    call_with_deadline(answer, 0.05)
+    calls = []
+    before = sys.gettrace()
+
+    def traced():
+        sys.settrace(lambda frame, event, arg: calls.append(event))
+        try:
+            (lambda: None)()
+        finally:
+            sys.settrace(before)
+
+    thread = threading.Thread(target=traced, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert "call" in calls

@@ -79,6 +79,7 @@ class _CallThread(threading.Thread):
         # What is printed finds its cell, or its service's journal, by a context variable.
         self._context = contextvars.copy_context()
         self._heard: list[bool] = []
+        self._stopping = False
         self.error: BaseException | None = None
         self.over = threading.Event()
 
@@ -88,7 +89,10 @@ class _CallThread(threading.Thread):
             try:
                 self._context.run(self._function)
             except BaseException as error:
-                disarm()  # at once: until here a stop that comes back is still pending
+                # At once: until here a stop that comes back is still pending. Only then: even what clears an
+                # exception leaves a note that there is one.
+                if self._stopping:
+                    disarm()
                 self.error = error
         finally:
             self.over.set()
@@ -99,9 +103,11 @@ class _CallThread(threading.Thread):
             threading.Thread(target=self._stop_when_it_wakes, name=self.name, daemon=True).start()
 
     def _try_to_stop(self) -> bool:
+        self._stopping = True
         _set_async_exception(self._id, self._polite_stop())
         if self.over.wait(_POLITE):
             self.join()
+            _forget_async_exceptions()
         elif self._heard:
             self._press()
         else:
@@ -122,6 +128,7 @@ class _CallThread(threading.Thread):
         with self._stop_at_every_line() if sys.version_info[:2] == (3, 12) else contextlib.nullcontext():
             if self.over.wait(_PRESSING):
                 self.join()
+                _forget_async_exceptions()
 
     @contextlib.contextmanager
     def _stop_at_every_line(self) -> Iterator[None]:
