@@ -99,6 +99,21 @@ class NameInUse(LabkitError, ValueError):
     """The name belongs to one instance of a group, which is served as a whole."""
 
 
+class StartupFailed(LabkitError, RuntimeError):
+    """A service in a process of its own could not start; the text holds what that process raised.
+
+    `exit_code`: how the process ended, where it ended before it served anything.
+    """
+
+    def __init__(self, text: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        super().__init__(text)
+
+    def _render_traceback_(self) -> list[str]:
+        """The other process's lines are what counts, and they stand in the text."""
+        return [f"{type(self).__name__}: {self}"]
+
+
 class NoSuchService(LabkitError, KeyError):
     """No service has that name; the text says which there are."""
 

@@ -6,14 +6,16 @@ injected faults, how to make the application) belongs to the service above it.
 
 from __future__ import annotations
 
+import os
 import socket
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from labkit.faults import Faults
 from labkit.journal import Journal, Request
 
-Kind = Literal["wsgi", "aiohttp"]
+Kind = Literal["wsgi", "aiohttp", "process"]
 
 
 class Watcher(Protocol):
@@ -28,6 +30,19 @@ class Watcher(Protocol):
 watcher: Watcher | None = None  # set by labkit.lens while somebody observes; servers cannot import it
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a process of its own runs: the `text` of a script, or a `target`, `"module:application"`.
+
+    `arguments`: of the script, after its name. `own_port`: whether a port that it names itself is taken.
+    """
+
+    text: str | None = None
+    target: str | None = None
+    arguments: tuple[str, ...] = ()
+    own_port: bool = False
+
+
 class Server(ABC):
     """One application being served on one listening socket, which the server owns from now on."""
 
@@ -39,6 +54,17 @@ class Server(ABC):
         self.journal = journal
         self.faults = faults
         self.ended = False  # by itself: the application took its server down
+        self.address: tuple[str, int] | None = None  # host and port, where the application chose its own
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answers; None when it is gone."""
+        return os.getpid()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How a process of its own ended, -9 for a signal 9; None while it lives, and where there is none."""
+        return None
 
     @abstractmethod
     def start(self) -> None:
@@ -74,4 +100,4 @@ class Server(ABC):
 
     @abstractmethod
     def wake(self) -> None:
-        """A fault was cleared: let the requests that wait in it see that and go on."""
+        """A fault was injected or cleared: let the requests that wait in one see that and go on."""
