@@ -248,7 +248,7 @@ def brief_traceback(error: BaseException) -> str:
     Frames of libraries are left out, unless there is nothing else.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_library(frame.filename)] or frames[-1:]
+    own = [frame for frame in frames if not is_library(frame.filename)] or frames[-1:]
     lines = [
         messages.TRACE_FRAME.format(
             function=frame.name,
@@ -264,5 +264,6 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _STDLIB = os.path.dirname(os.path.abspath(threading.__file__))
 
 
-def _is_library(filename: str) -> bool:
+def is_library(filename: str) -> bool:
+    """Whether code of that file is labkit's, Python's or of an installed package."""
     return filename.startswith((_HERE, _STDLIB, "<frozen")) or "site-packages" in filename

@@ -60,11 +60,11 @@ KINDS = {"wsgi": "WSGI (Flask)", "aiohttp": "aiohttp", "process": "en un proceso
 # Services in processes of their own
 BAD_ISOLATION = 'isolation={isolation!r}: usa "thread" (dentro del kernel) o "process" (un proceso propio).'
 STRING_NEEDS_PROCESS = (
-    "{given!r} es un texto: para servir lo que hay en un módulo, en un proceso propio, "
-    'escribe labkit.serve({given!r}, isolation="process").'
+    "{given!r} es un texto. Para servir lo que hay en un módulo, en un proceso propio, "
+    'escribe labkit.serve({given!r}, isolation="process"). ' + ACCEPTED_APPS
 )
 PROCESS_NEEDS_STRING = (
-    '{given} vive en este kernel y otro proceso no puede servirlo: con isolation="process" '
+    '{given} vive en este kernel, y otro proceso no puede servirlo: con isolation="process" '
     'pasa "módulo:aplicación", o escribe el servicio en una celda que empiece por %%service NOMBRE.'
 )
 BAD_TARGET = (

@@ -144,8 +144,8 @@ def serve(
 
     Returns a Service, or a Group when `replicas` is given. Raises NotAnApp (a TypeError), BadPort and
     BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
-    the other kind, and what the application itself raises while it starts (StartupFailed, with its text, where
-    that was in another process); then nothing is left running.
+    the other kind, and what the application itself raises while it starts (from another process as
+    StartupFailed, with its traceback); then nothing is left running.
     """
     try:
         entry = _entry(

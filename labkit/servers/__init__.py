@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from labkit import capture, messages
-from labkit.errors import BadArgument, NotAnApp, WrongType
+from labkit.errors import BadArgument, NotAnApp
 from labkit.faults import Faults
 from labkit.journal import Journal
 from labkit.servers.base import Kind, Program, Server
@@ -79,7 +79,7 @@ def recognise(given: Any, isolation: Isolation = "thread") -> Recipe:
     """Tell what was given to `serve`. Raises NotAnApp, which says what was given and what is accepted.
 
     A string is `"module:application"` and needs `isolation="process"`, which accepts nothing else: an object
-    of this process cannot be served by another one. Raises WrongType, and BadArgument for no such string.
+    of this process cannot be served by another one.
     """
     if isolation not in get_args(Isolation):
         raise BadArgument(messages.BAD_ISOLATION.format(isolation=isolation))
@@ -87,13 +87,13 @@ def recognise(given: Any, isolation: Isolation = "thread") -> Recipe:
         return ProcessRecipe(given)
     if isolation == "thread":
         if isinstance(given, str):
-            raise WrongType(messages.STRING_NEEDS_PROCESS.format(given=given))
+            raise NotAnApp(messages.STRING_NEEDS_PROCESS.format(given=given))
         return Recipe(given)
     if not isinstance(given, str):
-        raise WrongType(messages.PROCESS_NEEDS_STRING.format(given=_describe(given)))
+        raise NotAnApp(messages.PROCESS_NEEDS_STRING.format(given=_describe(given)))
     module, _, names = given.partition(":")
     if not all(part.isidentifier() for path in (module, names) for part in path.split(".")):
-        raise BadArgument(messages.BAD_TARGET.format(given=given))
+        raise NotAnApp(messages.BAD_TARGET.format(given=given))
     return ProcessRecipe(Program(target=given))
 
 

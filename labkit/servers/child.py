@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
@@ -214,7 +213,7 @@ class Child:
         """Nothing of the user's has run yet: nets, streams, signals, and what stands in for what."""
         _be_killed_with(self._hello["lifeline"])
         threading.Thread(target=self._hear, name="labkit-commands", daemon=True).start()
-        faulthandler.enable(self._output)
+        faulthandler.enable(self._output, all_threads=False)
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         capture.current.set(self._journal)
@@ -225,16 +224,14 @@ class Child:
         _when_imported("werkzeug.serving", lambda module: setattr(module, "run_simple", self.run_simple))
         _when_imported("aiohttp.web", lambda module: setattr(module, "run_app", self.run_app))
 
-    def run(self) -> int | str | None:
+    def run(self) -> int:
         """Run what there is to run, and serve it; the code to exit with."""
         try:
             if self._hello["text"] is not None:
                 self._run_script(self._hello["text"], self._hello["file"])
             else:
                 self._run_target(self._hello["target"])
-        except SystemExit as error:
-            if not self._serving and isinstance(error.code, str):
-                self._journal.note(error.code)
+        except SystemExit:
             raise
         except BaseException as error:
             self._fail(error)

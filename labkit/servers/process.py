@@ -35,7 +35,7 @@ from typing import IO, Any, ClassVar
 from labkit import messages
 from labkit.errors import PortInUse, StartupFailed
 from labkit.faults import Encounter, Fault, Faults
-from labkit.journal import Journal, Line, Request
+from labkit.journal import Journal, Line, Request, is_library
 from labkit.servers import base
 from labkit.servers.base import Kind, Program, Server
 from labkit.servers.channel import encode, fault_to_wire
@@ -46,6 +46,7 @@ _TIDY = 2.6  # seconds for an application's own clean-up hooks, see labkit.serve
 _LEAVING = 1.0  # seconds for what a script does after it has served, and for `atexit`
 _DYING = 2.0  # seconds for the system to end a process
 _LAST_WORDS = 12  # lines shown of a process that ended before it served
+_UNANSWERED = 1000  # requests, done and without a status, that may yet get one
 _LONGEST_LINE = 64 * 1024  # bytes of raw output without an end of line
 
 _WINDOWS = sys.platform == "win32"
@@ -93,6 +94,7 @@ class ProcessServer(Server):
         # Requests that last, and those of them that met faults, by the number that the process gave them.
         self._requests: dict[int, Request] = {}
         self._met: dict[int, Encounter] = {}
+        self._unanswered: dict[int, Request] = {}  # aiohttp prepares the answer when the handler is done
         # The faults that the process was told about, by number.
         self._told: dict[int, Fault] = {}
         self._numbers = count(1)
@@ -209,11 +211,9 @@ class ProcessServer(Server):
                 stderr=subprocess.PIPE,
                 env=environment,
                 # A group of its own: an interrupt of the cell goes to the kernel's group.
-                **(
-                    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-                    if sys.platform == "win32"
-                    else {"process_group": 0, "pass_fds": handed}
-                ),
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                process_group=None if _WINDOWS else 0,
+                pass_fds=handed,
             )
         except BaseException:
             self._close_lifeline()
@@ -275,7 +275,7 @@ class ProcessServer(Server):
             process.stdin.flush()
 
     def _sync(self) -> None:
-        """Wait until what the process has said so far is heard, and what it was told is done, for a moment."""
+        """Wait, for a moment, until what the process has said is heard and what it was told is done."""
         if self._paused or self._deaf or self._gone.is_set() or threading.current_thread() in self._threads:
             return
         number = next(self._numbers)
@@ -342,14 +342,20 @@ class ProcessServer(Server):
             Context().run(watcher, self.name, request, traceparent, tracestate)
 
     def _on_answer(self, number: int, status: int) -> None:
-        if number in self._requests:
-            self.journal.answer(self._requests[number], status)
+        request = self._requests.get(number) or self._unanswered.pop(number, None)
+        if request is not None:
+            self.journal.answer(request, status)
 
     def _on_done(self, number: int, duration: float) -> None:
         self._met.pop(number, None)
         request = self._requests.pop(number, None)
-        if request is not None:
-            self.journal.done(request, duration)
+        if request is None:
+            return
+        self.journal.done(request, duration)
+        if request.status is None:
+            self._unanswered[number] = request
+            if len(self._unanswered) > _UNANSWERED:  # some never are
+                del self._unanswered[next(iter(self._unanswered))]
 
     def _on_line(self, kind: Any, text: str, detail: str, moment: float) -> None:
         self.journal.add(Line(kind, text, detail, moment))
@@ -414,6 +420,9 @@ class ProcessServer(Server):
 
     def _add_output(self, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
+        frame = _FRAME.match(text)
+        if text.startswith(_EXTENSIONS) or (frame and (is_library(frame[1]) or frame[1] == "<string>")):
+            return  # of faulthandler's words: how we got there, and what else is loaded
         self.journal.add(Line("print", _THREAD.sub(r"\1", text)))
 
     def _reap(self) -> None:
@@ -427,6 +436,7 @@ class ProcessServer(Server):
         process.wait()
         for thread in self._threads[:2]:
             thread.join(_LEAVING)  # one that a program in another session holds up is left to it
+        streams = [process.stdout, process.stderr]
         for request in list(self._requests.values()):
             self.journal.done(request, time.time() - request.started)
         if self.journal.settle == self._sync:
@@ -436,10 +446,11 @@ class ProcessServer(Server):
             self.ended = True
         self._close_lifeline()
         with self._telling:
-            for stream, thread in zip(
-                (process.stdout, process.stderr, process.stdin), [*self._threads[:2], None], strict=True
-            ):
-                if stream is not None and (thread is None or not thread.is_alive()):
+            held = [
+                stream for stream, thread in zip(streams, self._threads, strict=False) if thread.is_alive()
+            ]
+            for stream in [process.stdin, *streams]:
+                if stream is not None and stream not in held:
                     with contextlib.suppress(OSError):
                         stream.close()
         self._gone.set()
@@ -453,4 +464,6 @@ class ProcessServer(Server):
 
 
 _MARK = b"\x1elabkit "  # in the raw output, followed by the number of a sync
+_FRAME = re.compile(r'  File "(.*)", line \d+ in ')
+_EXTENSIONS = "Extension modules: "
 _THREAD = re.compile(r"^((?:Current t|T)hread) 0x[0-9a-f]+")  # faulthandler: another number on each run
