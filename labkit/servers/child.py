@@ -39,6 +39,7 @@ _LOOKING = 0.25  # seconds from one look at who the parent is to the next
 _F_SETSIG = 10  # of Linux's fcntl.h; Python's fcntl does not name it
 _NAMES = ("app", "application", "aplicacion", "create_app", "make_app", "build_app", "crear_app")
 
+_IMPORTLIB = os.path.dirname(importlib.__file__)
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -486,7 +487,7 @@ def _chain(shown: traceback.TracebackException) -> Iterator[traceback.TracebackE
 
 
 def _is_inside(filename: str) -> bool:
-    return filename.startswith((_HERE, "<frozen importlib", "<string>"))
+    return filename.startswith((_HERE, _IMPORTLIB, "<frozen importlib", "<string>"))
 
 
 def _only_plain_http(**options: Any) -> None:

@@ -6,12 +6,12 @@ prints and errors come back as events and are put into the service's journal; wh
 lets what is on its way come in. Which faults a request meets is decided here, by the same `Faults` as for a
 service in a thread, so that counts and seeds are exact and outlive the process.
 
-No process may outlive the kernel, however that ends. Three nets hold: the process sees the end of the pipe
-from which it reads commands; it looks who its parent is (a copy of the kernel, made by `fork`, would hold the
-pipe open); and on Linux the system itself kills the whole process group when the kernel's end of one more
-pipe closes (F_SETOWN and F_SETSIG, fcntl(2)), also while the process is suspended or never gives up Python's
-lock. It stays in the kernel's session: there a suspended group whose parent is gone gets SIGHUP and SIGCONT
-from the system (POSIX, "orphaned process group").
+No process may outlive the kernel, however that ends. Three nets hold. The process sees the end of the pipe
+from which it reads commands. It looks who its parent is: a copy of the kernel that C code makes with `fork`
+would hold the pipe open (one that Python makes lets go of it). And on Linux the system itself kills the whole
+process group when the kernel's end of one more pipe closes (F_SETOWN and F_SETSIG, fcntl(2)), also while the
+process is suspended or never gives up Python's lock. It stays in the kernel's session: there a suspended
+group whose parent is gone gets SIGHUP and SIGCONT from the system (POSIX, "orphaned process group").
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 from typing import IO, Any, ClassVar
+from weakref import WeakSet
 
 from labkit import messages
 from labkit.errors import PortInUse, StartupFailed
@@ -46,7 +47,7 @@ _TIDY = 2.6  # seconds for an application's own clean-up hooks, see labkit.serve
 _LEAVING = 1.0  # seconds for what a script does after it has served, and for `atexit`
 _DYING = 2.0  # seconds for the system to end a process
 _LAST_WORDS = 12  # lines shown of a process that ended before it served
-_UNANSWERED = 1000  # requests, done and without a status, that may yet get one
+_REMEMBERED = 1000  # requests whose handler is done, and whose answer may still be on its way
 _LONGEST_LINE = 64 * 1024  # bytes of raw output without an end of line
 
 _WINDOWS = sys.platform == "win32"
@@ -94,7 +95,7 @@ class ProcessServer(Server):
         # Requests that last, and those of them that met faults, by the number that the process gave them.
         self._requests: dict[int, Request] = {}
         self._met: dict[int, Encounter] = {}
-        self._unanswered: dict[int, Request] = {}  # aiohttp prepares the answer when the handler is done
+        self._done: dict[int, tuple[Request, Encounter | None]] = {}  # the last: aiohttp answers afterwards
         # The faults that the process was told about, by number.
         self._told: dict[int, Fault] = {}
         self._numbers = count(1)
@@ -226,6 +227,7 @@ class ProcessServer(Server):
             thread = threading.Thread(target=work, name=f"labkit-{self.name}", daemon=True)
             self._threads.append(thread)
             Context().run(thread.start)  # a service is no part of what the code that starts it does
+        _running.add(self)
         self.journal.settle = self._sync
         hello = {
             "path": sys.path,
@@ -342,20 +344,23 @@ class ProcessServer(Server):
             Context().run(watcher, self.name, request, traceparent, tracestate)
 
     def _on_answer(self, number: int, status: int) -> None:
-        request = self._requests.get(number) or self._unanswered.pop(number, None)
+        request, _ = self._find(number)
         if request is not None:
             self.journal.answer(request, status)
 
     def _on_done(self, number: int, duration: float) -> None:
-        self._met.pop(number, None)
-        request = self._requests.pop(number, None)
+        request, met = self._requests.pop(number, None), self._met.pop(number, None)
         if request is None:
             return
         self.journal.done(request, duration)
-        if request.status is None:
-            self._unanswered[number] = request
-            if len(self._unanswered) > _UNANSWERED:  # some never are
-                del self._unanswered[next(iter(self._unanswered))]
+        self._done[number] = (request, met)
+        if len(self._done) > _REMEMBERED:
+            del self._done[next(iter(self._done))]
+
+    def _find(self, number: int) -> tuple[Request | None, Encounter | None]:
+        if number in self._requests:
+            return self._requests[number], self._met.get(number)
+        return self._done.get(number, (None, None))
 
     def _on_line(self, kind: Any, text: str, detail: str, moment: float) -> None:
         self.journal.add(Line(kind, text, detail, moment))
@@ -374,7 +379,7 @@ class ProcessServer(Server):
         self._tell("met", number, hits)
 
     def _on_strike(self, number: int, key: int) -> None:
-        met, fault = self._met.get(number), self._told.get(key)
+        (_, met), fault = self._find(number), self._told.get(key)
         self._tell("struck", number, met is not None and fault is not None and met.strike(fault))
 
     def _on_echo(self, number: int) -> None:
@@ -442,8 +447,10 @@ class ProcessServer(Server):
         if self.journal.settle == self._sync:
             self.journal.settle = None
         if self._begun.is_set() and self._failure is None and not self._closing:
+            by_itself = True
             self.journal.note(messages.PROCESS_ENDED.format(how=messages.how_it_ended(process.returncode)))
-            self.ended = True
+        else:
+            by_itself = False
         self._close_lifeline()
         with self._telling:
             held = [
@@ -453,15 +460,39 @@ class ProcessServer(Server):
                 if stream is not None and stream not in held:
                     with contextlib.suppress(OSError):
                         stream.close()
+        _running.discard(self)
         self._gone.set()
+        self.ended = by_itself  # now that there is an exit code to go with it
         for event in (self._begun, self._heard, *self._echoes.values()):
             event.set()
+
+    def _forget(self) -> None:
+        """This is a copy of the kernel, made by `fork`: the process is not its own.
+
+        Locks may be held by threads that do not exist here.
+        """
+        self._telling, self._gone = threading.Lock(), threading.Event()
+        self._gone.set()
+        self._close_lifeline()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.raw.close()  # type: ignore[attr-defined]
 
     def _close_lifeline(self) -> None:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
 
+
+_running: WeakSet[ProcessServer] = WeakSet()
+
+
+def _forked() -> None:
+    for server in list(_running):
+        server._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 _MARK = b"\x1elabkit "  # in the raw output, followed by the number of a sync
 _FRAME = re.compile(r'  File "(.*)", line \d+ in ')
