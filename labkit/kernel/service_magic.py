@@ -17,7 +17,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import BadArgument
+from labkit.errors import BadArgument, LabkitError
 from labkit.kernel import messages
 from labkit.roster import serve
 from labkit.servers import Program
@@ -81,7 +81,14 @@ def service(line: str, cell: str) -> Service | Group:
     Returns the service, or the group of `--replicas`; running the cell again replaces it. What the script
     raises before it serves is raised here.
     """
-    given = parse(line)
+    try:
+        return _serve(parse(line), cell)
+    except LabkitError as error:
+        error.says_all = True  # of the cell there is one line, the magic's, with all its text
+        raise
+
+
+def _serve(given: Line, cell: str) -> Service | Group:
     if not cell.strip():
         raise BadArgument(messages.SERVICE_EMPTY)
     # A script that names a port of its own gets it, unless somebody else has said which.
