@@ -81,7 +81,7 @@ class Journal:
         self._lock = threading.RLock()
         self._file: journal_file.JournalFile | None = None
         # What is on its way here from the service's own process is let in before anybody reads.
-        self.settle: Callable[[], None] | None = None
+        self.settling: Callable[[], None] | None = None
         self._unfinished: dict[int, str] = {}  # a line begun by print(end=""), by thread
 
     # reading
@@ -99,13 +99,13 @@ class Journal:
     @property
     def counts(self) -> dict[str, int]:
         """How many `requests` came, how many ended in `errors` (5xx), how many entries were `dropped`."""
-        self._settle()
+        self.settle()
         return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
 
     @property
     def dropped(self) -> int:
         """Entries that had to make room."""
-        self._settle()
+        self.settle()
         return max(0, self._added - self.limit)
 
     def text(self, last: int | None = None) -> str:
@@ -122,7 +122,7 @@ class Journal:
         return iter(self._snapshot())
 
     def __len__(self) -> int:
-        self._settle()
+        self.settle()
         return len(self.entries)
 
     def __repr__(self) -> str:
@@ -130,18 +130,19 @@ class Journal:
 
     def clear(self) -> None:
         """Forget all entries and counts."""
-        self._settle()
+        self.settle()
         with self._lock:
             self.entries.clear()
             self._added = self._requests = self._errors = 0
 
-    def _settle(self) -> None:
-        settle = self.settle
-        if settle is not None:
-            settle()
+    def settle(self) -> None:
+        """Let in what is on its way here from the service's own process; whoever reads does it."""
+        settling = self.settling
+        if settling is not None:
+            settling()
 
     def _snapshot(self) -> list[Request | Line]:
-        self._settle()
+        self.settle()
         with self._lock:
             return list(self.entries)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
+from weakref import WeakSet
 
 from labkit.faults import Faults
 from labkit.journal import Journal, Request
@@ -27,7 +29,46 @@ class Watcher(Protocol):
         """`request` is the journal's entry; then two headers, None where they are missing."""
 
 
-watcher: Watcher | None = None  # set by labkit.lens while somebody observes; servers cannot import it
+class Call(Protocol):
+    """A call that a service makes."""
+
+    status: int | None
+    error: str | None
+
+    def write_headers(self, headers: MutableMapping[str, str], /) -> object:
+        """Say in the headers where it comes from."""
+
+    def end(self) -> None:
+        """The answer is there, or there will be none."""
+
+    def go_on(self) -> None:
+        """It has not ended yet: there is a body to read."""
+
+
+class Caller(Protocol):
+    """Is told of each call that a service in a process of its own makes, in the context of its watcher."""
+
+    def __call__(self, method: str, url: str, path: str, order: tuple[int, ...], /) -> Call | None:
+        """`order`: its place among the calls of the request that is being answered. None: of no interest."""
+
+
+# Set by labkit.lens while somebody observes; servers cannot import it.
+watcher: Watcher | None = None
+caller: Caller | None = None
+_told: WeakSet[Server] = WeakSet()
+
+
+def observe(watches: Watcher | None, calls: Caller | None) -> None:
+    """Have requests and calls told, or no longer, and servers that must know themselves know of it."""
+    global watcher, caller
+    watcher, caller = watches, calls
+    for server in list(_told):
+        server.observe(watches is not None)
+
+
+def tell(server: Server) -> None:
+    """Have the server told when somebody begins to observe, or ends, as long as it is in use."""
+    _told.add(server)
 
 
 @dataclass(frozen=True)
@@ -97,6 +138,9 @@ class Server(ABC):
     @abstractmethod
     def resume(self) -> None:
         """Answer again, beginning with what waited."""
+
+    def observe(self, on: bool) -> None:  # noqa: B027
+        """Somebody begins to observe, or ends. Told to those who asked for it, see `tell`."""
 
     @abstractmethod
     def wake(self) -> None:

@@ -22,7 +22,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, BinaryIO, NoReturn
@@ -43,9 +43,12 @@ _IMPORTLIB = os.path.dirname(importlib.__file__)
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def main(commands: BinaryIO, events: int, hello: dict[str, Any]) -> NoReturn:
-    """Serve what the kernel says in its first line, until it says stop."""
-    child = Child(commands, Channel(events), hello)
+def main(commands: BinaryIO, heard: bytes, events: int, hello: dict[str, Any]) -> NoReturn:
+    """Serve what the kernel says in its first line, until it says stop.
+
+    `heard`: what came behind that line already.
+    """
+    child = Child(commands, heard, Channel(events), hello)
     child.begin()
     sys.exit(child.run())
 
@@ -164,10 +167,14 @@ class DistantFaults(Faults):
         assert isinstance(journal, Reporter)
         request = journal.arrival(method, target)
         number = request.number
-        hits = self._answers.ask(number, "meet", number, method, target, path, request.started)
-        return DistantEncounter(
-            request, [(self.doubles[key], seconds) for key, seconds in hits], self.doubles, self._answers
-        )
+        hits = []
+        for key, facts, seconds in self._answers.ask(
+            number, "meet", number, method, target, path, request.started
+        ):
+            if facts is not None:
+                self.doubles[key] = fault_from_wire(facts)
+            hits.append((self.doubles[key], seconds))
+        return DistantEncounter(request, hits, self.doubles, self._answers)
 
 
 class DistantEncounter(Encounter):
@@ -189,24 +196,98 @@ class DistantEncounter(Encounter):
         return bool(self._answers.ask(number, "strike", number, self._keys[id(fault)]))
 
 
+class Position:
+    """Where the code stands that answers a request, or a thread or task of it; see labkit.lens.telemetry.
+
+    Here calls only get their order; the kernel knows the rest.
+    """
+
+    def __init__(self, child: Child, number: int, prefix: tuple[int, ...] = ()) -> None:
+        self._child, self._number, self._prefix = child, number, prefix
+        self._count = itertools.count()
+
+    @property
+    def observed(self) -> bool:
+        return self._child.observing
+
+    def _next(self) -> tuple[int, ...]:
+        return (*self._prefix, next(self._count))
+
+    def fork(self) -> Position:
+        return Position(self._child, self._number, self._next())
+
+    def begin(self, method: str, url: str, path: str) -> DistantCall | None:
+        return self._child.call(self._number, method, url, path, self._next())
+
+
+class DistantCall:
+    """A call that this process makes, of which the kernel makes a span."""
+
+    def __init__(self, channel: Channel, ticket: int, headers: dict[str, str]) -> None:
+        self.status: int | None = None
+        self._channel, self._ticket, self._headers = channel, ticket, headers
+        self._over = False
+
+    def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
+        """Say in the headers where it comes from, as labkit.lens.telemetry does."""
+        before = {name: headers.get(name) for name in self._headers}
+        for name, ours in self._headers.items():
+            theirs = before[name]
+            if name == "tracestate":
+                members = [part.strip() for part in (theirs or "").split(",")]
+                others = [part for part in members if part and not part.startswith("labkit=")]
+                headers[name] = ",".join([ours, *others])
+            elif theirs is None or theirs.split("-")[1:2] == ours.split("-")[1:2]:
+                headers[name] = ours  # one of another trace is the learner's
+
+        def restore() -> None:
+            for name, value in before.items():
+                if value is None:
+                    headers.pop(name, None)
+                else:
+                    headers[name] = value
+
+        return restore
+
+    def end(self) -> None:
+        if not self._over:
+            self._tell(None, True)
+
+    def go_on(self) -> None:
+        self._tell(None, False)
+
+    def fail(self, error: BaseException) -> None:
+        if not self._over:
+            what: str = sys.modules["labkit.lens.clients"].what_failed(error)
+            # After an answer, what is no failure of the network is the caller's own opinion of the answer.
+            own_opinion = self.status is not None and what == type(error).__name__
+            self._tell(None if own_opinion else what, True)
+
+    def _tell(self, error: str | None, over: bool) -> None:
+        self._over = over
+        self._channel.send("called", self._ticket, self.status, error, over)
+
+
 class Child:
     """The process: what it was told, what it serves, and the thread that hears commands."""
 
-    def __init__(self, commands: BinaryIO, channel: Channel, hello: dict[str, Any]) -> None:
+    def __init__(self, commands: BinaryIO, heard: bytes, channel: Channel, hello: dict[str, Any]) -> None:
         self.name: str = hello["name"]
         self._hello = hello
-        self._commands = commands
+        self._commands, self._heard = commands, heard
         self._channel = channel
         self._answers = Answers(channel)
         self._journal = Reporter(self.name, channel)
         self._faults = DistantFaults(self.name, channel, self._answers)
         self._faults.set_active(hello["faults"])
+        self._observing = False
         self._output = os.dup(2)  # our own: a script may put anything in the place of 2
         self._listening: socket.socket | None = _take_over(hello["socket"])
         self._lock = threading.Lock()
         self._server: Server | None = None
         self._serving = False
         self._over = threading.Event()
+        self._tickets = itertools.count(1)
 
     # the process
 
@@ -224,6 +305,9 @@ class Child:
         _when_imported("flask.app", lambda module: setattr(module.Flask, "run", self._flask_run()))
         _when_imported("werkzeug.serving", lambda module: setattr(module, "run_simple", self.run_simple))
         _when_imported("aiohttp.web", lambda module: setattr(module, "run_app", self.run_app))
+        for library in ("requests", "aiohttp"):
+            _when_imported(library, self._loaded)
+        self._do_observe(self._hello["observed"])
 
     def run(self) -> int:
         """Run what there is to run, and serve it; the code to exit with."""
@@ -320,8 +404,23 @@ class Child:
         return sockets.listen(host, port)
 
     def _watch(self, service: str, request: Request, traceparent: str | None, tracestate: str | None) -> None:
-        if traceparent is not None or tracestate is not None:
+        named = traceparent is not None or tracestate is not None
+        if named:
             self._channel.send("trace", number_of(request), traceparent, tracestate)
+        if self._observing:
+            position = Position(self, number_of(request)) if named else None
+            sys.modules["labkit.lens.clients"]._here.set(position)
+
+    @property
+    def observing(self) -> bool:
+        """Whether the kernel wants to know of calls."""
+        return self._observing
+
+    def call(self, *facts: Any) -> DistantCall | None:
+        """Tell the kernel of a call that begins; None where it is of no interest to it."""
+        ticket = -next(self._tickets)  # the other questions have the numbers of requests
+        headers = self._answers.ask(ticket, "call", ticket, *facts)
+        return None if headers is None else DistantCall(self._channel, ticket, headers)
 
     # in the place of what blocks and serves by itself
 
@@ -385,16 +484,16 @@ class Child:
 
     def _hear(self) -> None:
         """Do what the kernel says, and end with it."""
-        rest = b""
+        rest = self._heard
         while True:
-            if not self._kernel_lives():
-                _end_everything()
-            *lines, rest = (rest + os.read(self._commands.fileno(), 1 << 16)).split(b"\n")
-            if not lines and not rest:
-                _end_everything()
+            *lines, rest = rest.split(b"\n")
             for line in lines:
                 name, *facts = json.loads(line)
                 getattr(self, f"_do_{name}")(*facts)
+            data = os.read(self._commands.fileno(), 1 << 16) if self._kernel_lives() else b""
+            if not data:
+                _end_everything()
+            rest += data
 
     def _kernel_lives(self) -> bool:
         """Wait until there is something to read. False: there is, or was, no parent any more."""
@@ -411,14 +510,19 @@ class Child:
         os.write(self._output, b"\x1elabkit %d\n" % number)
         self._channel.send("echo", number)
 
-    def _do_met(self, number: int, hits: list[tuple[int, dict[str, Any] | None, float | None]]) -> None:
-        for key, facts, _ in hits:
-            if facts is not None:
-                self._faults.doubles[key] = fault_from_wire(facts)
-        self._answers.take(number, [(key, seconds) for key, _, seconds in hits])
+    def _do_answered(self, number: int, answer: Any) -> None:
+        self._answers.take(number, answer)
 
-    def _do_struck(self, number: int, does: bool) -> None:
-        self._answers.take(number, does)
+    def _loaded(self, module: ModuleType) -> None:
+        if self._observing:
+            sys.modules["labkit.lens.clients"].install_into(module.__name__)
+
+    def _do_observe(self, on: bool) -> None:
+        if self._observing is not on:
+            self._observing = on
+            # Here and not above: only who is observed needs it. By its name, for it stands floors higher.
+            clients = importlib.import_module("labkit.lens.clients")
+            clients.install() if on else clients.remove()
 
     def _do_faults(self, active: bool, cleared: list[int]) -> None:
         self._faults.set_active(active)

@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import Context
+from dataclasses import dataclass, field
 from itertools import count
 from typing import IO, Any, ClassVar
 from weakref import WeakSet
@@ -61,16 +62,27 @@ os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 e = os.dup(1)
 os.dup2(2, 1)
 h = bytearray()
-while not h.endswith(b'\\n'):
+while b'\\n' not in h:
     b = c.read(1 << 16)
     if not b: os._exit(1)
     h += b
 import json
+h, _, r = h.partition(b'\\n')
 h = json.loads(h)
 sys.path[:] = h['path']
 from labkit.servers.child import main
-main(c, e, h)
+main(c, bytes(r), e, h)
 """
+
+
+@dataclass
+class _Served:
+    """A request to the process; the context is where its handler stands, for who observes it."""
+
+    request: Request
+    met: Encounter | None = None
+    arrived: float = field(default_factory=time.perf_counter)
+    context: Context = field(default_factory=Context)
 
 
 class ProcessServer(Server):
@@ -92,10 +104,11 @@ class ProcessServer(Server):
         self._begun = threading.Event()  # it serves, or it does not and never will
         self._failure: list[Any] | None = None
         self._cut = 0
-        # Requests that last, and those of them that met faults, by the number that the process gave them.
-        self._requests: dict[int, Request] = {}
-        self._met: dict[int, Encounter] = {}
-        self._done: dict[int, tuple[Request, Encounter | None]] = {}  # the last: aiohttp answers afterwards
+        # Requests by the number that the process gave them: those that last, and the last that are done, for
+        # aiohttp answers when the handler is done.
+        self._lasting: dict[int, _Served] = {}
+        self._done: dict[int, _Served] = {}
+        self._calls: dict[int, base.Call] = {}  # that it makes, while somebody observes
         # The faults that the process was told about, by number.
         self._told: dict[int, Fault] = {}
         self._numbers = count(1)
@@ -109,6 +122,8 @@ class ProcessServer(Server):
             "line": self._on_line,
             "meet": self._on_meet,
             "strike": self._on_strike,
+            "call": self._on_call,
+            "called": self._on_called,
             "echo": self._on_echo,
             "ready": self._on_ready,
             "failed": self._on_failed,
@@ -154,7 +169,7 @@ class ProcessServer(Server):
                 self._gone.wait(_LEAVING)
         finally:  # an interrupt of the cell ends the grace
             if not self._gone.is_set():
-                self._cut = max(self._cut, len(self._requests))
+                self._cut = max(self._cut, len(self._lasting))
                 self.kill()
         return self._cut
 
@@ -192,6 +207,12 @@ class ProcessServer(Server):
         self._tell("faults", bool(self.faults.active), cleared)
         self._sync()  # the next request meets what was injected
 
+    def observe(self, on: bool) -> None:
+        self._tell("observe", on)
+        self._sync()  # what it is asked next is observed
+        if not on:
+            self._calls.clear()
+
     # starting
 
     def _launch(self) -> None:
@@ -222,13 +243,12 @@ class ProcessServer(Server):
         finally:
             if lifeline is not None:
                 os.close(lifeline)
-        self.faults.attach(self)
         for work in (self._listen, self._read_output, self._reap):
             thread = threading.Thread(target=work, name=f"labkit-{self.name}", daemon=True)
             self._threads.append(thread)
             Context().run(thread.start)  # a service is no part of what the code that starts it does
         _running.add(self)
-        self.journal.settle = self._sync
+        self.journal.settling = self._sync
         hello = {
             "path": sys.path,
             "name": self.name,
@@ -237,6 +257,7 @@ class ProcessServer(Server):
             "lifeline": lifeline,
             "parent": os.getpid(),
             "faults": bool(self.faults.active),
+            "observed": base.watcher is not None,
             "argv": [self.name, *self._program.arguments],
             "text": self._program.text,
             "target": self._program.target,
@@ -245,6 +266,11 @@ class ProcessServer(Server):
         }
         self._send(json.dumps(hello).encode() + b"\n")
         self.listening.close()
+        self.faults.attach(self)
+        base.tell(self)
+        # Again: both may have changed since.
+        self._tell("faults", bool(self.faults.active), [])
+        self._tell("observe", base.watcher is not None)
 
     def _handed_over(self, pid: int) -> int | str:
         if sys.platform == "win32":
@@ -333,34 +359,54 @@ class ProcessServer(Server):
                     self.journal.error(error)
 
     def _on_begin(self, number: int, method: str, path: str, started: float) -> None:
-        request = self.journal.begin(method, path)
-        request.started = started
-        self._requests[number] = request
+        self._lasting[number] = served = _Served(self.journal.begin(method, path))
+        served.request.started = started
 
     def _on_trace(self, number: int, traceparent: str | None, tracestate: str | None) -> None:
-        watcher, request = base.watcher, self._requests.get(number)
-        if watcher is not None and request is not None:
+        watcher, served = base.watcher, self._find(number)
+        if watcher is not None and served is not None:
             # In a context of its own: it says where the handler stands, which is not here.
-            Context().run(watcher, self.name, request, traceparent, tracestate)
+            served.context.run(watcher, self.name, served.request, traceparent, tracestate)
 
     def _on_answer(self, number: int, status: int) -> None:
-        request, _ = self._find(number)
-        if request is not None:
-            self.journal.answer(request, status)
+        served = self._find(number)
+        if served is not None:
+            self.journal.answer(served.request, status)
 
     def _on_done(self, number: int, duration: float) -> None:
-        request, met = self._requests.pop(number, None), self._met.pop(number, None)
-        if request is None:
+        served = self._lasting.pop(number, None)
+        if served is None:
             return
-        self.journal.done(request, duration)
-        self._done[number] = (request, met)
+        self.journal.done(served.request, duration)
+        self._done[number] = served
         if len(self._done) > _REMEMBERED:
             del self._done[next(iter(self._done))]
 
-    def _find(self, number: int) -> tuple[Request | None, Encounter | None]:
-        if number in self._requests:
-            return self._requests[number], self._met.get(number)
-        return self._done.get(number, (None, None))
+    def _find(self, number: int) -> _Served | None:
+        return self._lasting.get(number) or self._done.get(number)
+
+    def _on_call(self, ticket: int, number: int, method: str, url: str, path: str, order: list[int]) -> None:
+        caller, served = base.caller, self._find(number)
+        headers: dict[str, str] | None = None
+        if caller is not None and served is not None:
+            call = served.context.run(caller, method, url, path, tuple(order))
+            if call is not None:
+                self._calls[ticket], headers = call, {}
+                call.write_headers(headers)
+        self._tell("answered", ticket, headers)
+
+    def _on_called(self, ticket: int, status: int | None, error: str | None, over: bool) -> None:
+        call = self._calls.get(ticket)
+        if call is None:
+            return
+        if status is not None:
+            call.status = status
+        if error is not None:
+            call.error = error
+        if over:
+            call.end()
+        else:
+            call.go_on()
 
     def _on_line(self, kind: Any, text: str, detail: str, moment: float) -> None:
         self.journal.add(Line(kind, text, detail, moment))
@@ -368,19 +414,19 @@ class ProcessServer(Server):
     def _on_meet(self, number: int, method: str, target: str, path: str, started: float) -> None:
         met = self.faults.meet(self.journal, method, target, path)
         met.request.started = started
-        self._requests[number] = met.request
-        self._met[number] = met
+        self._lasting[number] = _Served(met.request, met)
         hits = []
         for fault, seconds in met.hits:
             known = next((key for key, told in self._told.items() if told is fault), None)
             key = next(self._numbers) if known is None else known
             self._told[key] = fault
             hits.append([key, None if known else fault_to_wire(fault), seconds])
-        self._tell("met", number, hits)
+        self._tell("answered", number, hits)
 
     def _on_strike(self, number: int, key: int) -> None:
-        (_, met), fault = self._find(number), self._told.get(key)
-        self._tell("struck", number, met is not None and fault is not None and met.strike(fault))
+        served, fault = self._find(number), self._told.get(key)
+        met = None if served is None else served.met
+        self._tell("answered", number, met is not None and fault is not None and met.strike(fault))
 
     def _on_echo(self, number: int) -> None:
         self._echo(f"said {number}")
@@ -442,10 +488,10 @@ class ProcessServer(Server):
         for thread in self._threads[:2]:
             thread.join(_LEAVING)  # one that a program in another session holds up is left to it
         streams = [process.stdout, process.stderr]
-        for request in list(self._requests.values()):
-            self.journal.done(request, time.time() - request.started)
-        if self.journal.settle == self._sync:
-            self.journal.settle = None
+        for served in list(self._lasting.values()):
+            self.journal.done(served.request, time.perf_counter() - served.arrived)
+        if self.journal.settling == self._sync:
+            self.journal.settling = None
         if self._begun.is_set() and self._failure is None and not self._closing:
             by_itself = True
             self.journal.note(messages.PROCESS_ENDED.format(how=messages.how_it_ended(process.returncode)))
