@@ -30,8 +30,12 @@ _LOG = "margin:.2em 0 0;padding:.3em .6em;border-left:3px solid #7f7f7f;font-siz
 
 
 def service_line(service: Service) -> str:
-    """`inventario · corriendo · 3 peticiones · 0 errores`, and the injected faults while there are any."""
-    line = f"{service.name} · {service.state} · {_counts(service)}"
+    """`inventario · corriendo · 3 peticiones · 0 errores`, and the injected faults while there are any.
+
+    Also how its process ended, if it did not end by being stopped.
+    """
+    how = how_it_ended(service)
+    line = " · ".join([service.name, service.state, *([how] if how else []), _counts(service)])
     faults = _faults(service)
     return f"{line} · {messages.FAULTS_ACTIVE.format(faults=faults)}" if faults else line
 
@@ -66,6 +70,12 @@ def state_html(state: str) -> str:
     return f'<span style="color:{colour}">{sign}</span> {html.escape(state)}'
 
 
+def how_it_ended(service: Service) -> str:
+    """How a process of its own died, in words; nothing for a service that runs or was stopped."""
+    code = service.exit_code
+    return "" if code is None or service.state != messages.KILLED else messages.how_it_ended(code)
+
+
 def link(service: Service) -> str:
     """Where the reader's browser finds the service.
 
@@ -80,7 +90,7 @@ def _row(service: Service, with_faults: bool) -> str:
     counts = service.journal.counts
     cells = [
         f"<b>{html.escape(service.name)}</b>",
-        state_html(service.state),
+        " · ".join(filter(None, [state_html(service.state), html.escape(how_it_ended(service))])),
         f'<a href="{target}" target="_blank" rel="noopener">{messages.OPEN_LINK}</a>'
         if service.running
         else "–",

@@ -16,8 +16,12 @@ from labkit.journal_file import reason
 class LabkitError(Exception):
     """Base of all errors that labkit itself raises."""
 
+    says_all = False  # whether the line of the cell where it was raised tells nothing more
+
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in a cell: the reader's own lines and the message, not labkit's insides."""
+        if self.says_all:
+            return [f"{type(self).__name__}: {self}"]
         return brief_traceback(self).split("\n")
 
 
@@ -97,6 +101,19 @@ class KindMismatch(LabkitError, ValueError):
 
 class NameInUse(LabkitError, ValueError):
     """The name belongs to one instance of a group, which is served as a whole."""
+
+
+class StartupFailed(LabkitError, RuntimeError):
+    """A service in a process of its own could not start; the text holds what that process raised.
+
+    `exit_code`: how the process ended, where it ended before it served anything.
+    """
+
+    says_all = True
+
+    def __init__(self, text: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        super().__init__(text)
 
 
 class NoSuchService(LabkitError, KeyError):

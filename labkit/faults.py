@@ -188,7 +188,7 @@ class Faults(Injector["Fault"]):
     # for servers
 
     def attach(self, server: Waker) -> None:
-        """Have the server told when a fault is cleared, as long as it is in use."""
+        """Have the server told when a fault is injected or cleared, as long as it is in use."""
         with self._lock:
             self._servers.add(server)
 
@@ -210,6 +210,9 @@ class Faults(Injector["Fault"]):
     def _enforce(self, fault: Fault) -> Fault:
         with self._lock:
             self.active = (*self.active, fault)
+            servers = list(self._servers)
+        for server in servers:
+            server.wake()
         return fault
 
     def _clear(self, faults: Sequence[Fault]) -> None:
@@ -505,13 +508,13 @@ class Encounter:
 
     def __init__(self, request: Request, hits: list[tuple[Fault, float | None]]) -> None:
         self.request = request
-        self._hits = hits
+        self.hits = hits
 
     def waits(self) -> Iterator[tuple[Fault, float | None]]:
         """The faults to wait in until they are cleared, and at most how many seconds."""
         for kind in (Delay, Hang):
-            for fault, seconds in self._hits:
-                if isinstance(fault, kind) and self._strike(fault):
+            for fault, seconds in self.hits:
+                if isinstance(fault, kind) and self.strike(fault):
                     yield fault, seconds
 
     def ending(self) -> Drop | Error | None:
@@ -521,19 +524,20 @@ class Encounter:
     @property
     def may_be_slow(self) -> bool:
         """Whether the body goes through a Trickle."""
-        return any(isinstance(fault, SlowBody) for fault, _ in self._hits)
+        return any(isinstance(fault, SlowBody) for fault, _ in self.hits)
 
     def slow_body(self) -> SlowBody | None:
         """How the body is sent that begins now."""
         return self._last(SlowBody)
 
     def _last(self, kind: type[_Kind]) -> _Kind | None:
-        for fault, _ in reversed(self._hits):
-            if isinstance(fault, kind) and self._strike(fault):
+        for fault, _ in reversed(self.hits):
+            if isinstance(fault, kind) and self.strike(fault):
                 return fault
         return None
 
-    def _strike(self, fault: Fault) -> bool:
+    def strike(self, fault: Fault) -> bool:
+        """A fault is about to do something: count it, or say that it is not in force any more."""
         if fault.cleared:
             return False
         self.request.faults = (*self.request.faults, fault.name)
@@ -570,7 +574,7 @@ class Waker(Protocol):
     """A server, as seen from here."""
 
     def wake(self) -> None:
-        """Let requests that wait in a fault see whether it is still in force."""
+        """A fault was injected or cleared: let who waits in one see whether it is still in force."""
 
 
 def _lines(faults: Sequence[Fault]) -> str:

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -80,6 +80,8 @@ class Journal:
         # client session").
         self._lock = threading.RLock()
         self._file: journal_file.JournalFile | None = None
+        # What is on its way here from the service's own process is let in before anybody reads.
+        self.settling: Callable[[], None] | None = None
         self._unfinished: dict[int, str] = {}  # a line begun by print(end=""), by thread
 
     # reading
@@ -97,11 +99,13 @@ class Journal:
     @property
     def counts(self) -> dict[str, int]:
         """How many `requests` came, how many ended in `errors` (5xx), how many entries were `dropped`."""
+        self.settle()
         return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
 
     @property
     def dropped(self) -> int:
         """Entries that had to make room."""
+        self.settle()
         return max(0, self._added - self.limit)
 
     def text(self, last: int | None = None) -> str:
@@ -118,6 +122,7 @@ class Journal:
         return iter(self._snapshot())
 
     def __len__(self) -> int:
+        self.settle()
         return len(self.entries)
 
     def __repr__(self) -> str:
@@ -125,11 +130,19 @@ class Journal:
 
     def clear(self) -> None:
         """Forget all entries and counts."""
+        self.settle()
         with self._lock:
             self.entries.clear()
             self._added = self._requests = self._errors = 0
 
+    def settle(self) -> None:
+        """Let in what is on its way here from the service's own process; whoever reads does it."""
+        settling = self.settling
+        if settling is not None:
+            settling()
+
     def _snapshot(self) -> list[Request | Line]:
+        self.settle()
         with self._lock:
             return list(self.entries)
 
@@ -181,12 +194,16 @@ class Journal:
             self._errors += (status >= 500) - ((request.status or 0) >= 500)
             request.status = status
 
+    def done(self, request: Request, duration: float) -> None:
+        """Note how many seconds a request took, when its answer was handed over or it was cut."""
+        request.duration = duration
+
     def write(self, text: str) -> None:
         """Take what `print` writes; whole lines are entries, an unfinished one waits for its end."""
         thread = threading.get_ident()
         *whole, rest = (self._unfinished.pop(thread, "") + text).split("\n")
         for line in whole:
-            self._add(Line("print", line))
+            self.add(Line("print", line))
         if rest:
             self._unfinished[thread] = rest
 
@@ -194,7 +211,7 @@ class Journal:
         """End the line that this thread began."""
         rest = self._unfinished.pop(threading.get_ident(), "")
         if rest:
-            self._add(Line("print", rest))
+            self.add(Line("print", rest))
 
     def log(self, record: logging.LogRecord) -> None:
         """Take a log record; one that carries an exception becomes its traceback."""
@@ -205,18 +222,19 @@ class Journal:
         if record.exc_info and record.exc_info[1] is not None:
             self.error(record.exc_info[1], head=message)
         else:
-            self._add(Line("log", f"{record.levelname} {record.name}: {message}"))
+            self.add(Line("log", f"{record.levelname} {record.name}: {message}"))
 
     def error(self, error: BaseException, head: str = "") -> None:
         """Take an exception with its traceback."""
         detail = "".join(traceback.format_exception(error))
-        self._add(Line("error", "\n".join(filter(None, [head, brief_traceback(error)])), detail))
+        self.add(Line("error", "\n".join(filter(None, [head, brief_traceback(error)])), detail))
 
     def note(self, text: str) -> None:
         """Take a remark of labkit's own."""
-        self._add(Line("log", text))
+        self.add(Line("log", text))
 
-    def _add(self, line: Line) -> None:
+    def add(self, line: Line) -> None:
+        """Take a line as it is."""
         with self._lock:
             self.entries.append(line)
             self._added += 1
@@ -231,7 +249,7 @@ def brief_traceback(error: BaseException) -> str:
     Frames of libraries are left out, unless there is nothing else.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_library(frame.filename)] or frames[-1:]
+    own = [frame for frame in frames if not is_library(frame.filename)] or frames[-1:]
     lines = [
         messages.TRACE_FRAME.format(
             function=frame.name,
@@ -247,5 +265,6 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _STDLIB = os.path.dirname(os.path.abspath(threading.__file__))
 
 
-def _is_library(filename: str) -> bool:
+def is_library(filename: str) -> bool:
+    """Whether code of that file is labkit's, Python's or of an installed package."""
     return filename.startswith((_HERE, _STDLIB, "<frozen")) or "site-packages" in filename

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 # Ports and hosts
 PORT_IN_USE = (
     "El puerto {port} ya está ocupado por {owner}. "
@@ -53,7 +55,39 @@ NOT_RESTARTABLE = (
     "Esta aplicación aiohttp ya se usó, y aiohttp no permite servir la misma dos veces. "
     "Pasa una función que la cree: labkit.serve(crear_app, name={name!r})"
 )
-KINDS = {"wsgi": "WSGI (Flask)", "aiohttp": "aiohttp"}
+KINDS = {"wsgi": "WSGI (Flask)", "aiohttp": "aiohttp", "process": "en un proceso propio"}
+
+# Services in processes of their own
+BAD_ISOLATION = 'isolation={isolation!r}: usa "thread" (dentro del kernel) o "process" (un proceso propio).'
+STRING_NEEDS_PROCESS = (
+    "{given!r} es un texto. Para servir lo que hay en un módulo, en un proceso propio, "
+    'escribe labkit.serve({given!r}, isolation="process"). ' + ACCEPTED_APPS
+)
+PROCESS_NEEDS_STRING = (
+    '{given} vive en este kernel, y otro proceso no puede servirlo: con isolation="process" '
+    'pasa "módulo:aplicación", o escribe el servicio en una celda que empiece por %%service NOMBRE.'
+)
+BAD_TARGET = (
+    '{given!r} no dice qué servir: usa "módulo:aplicación", por ejemplo "tienda:app" '
+    "para la app de tienda.py."
+)
+SCRIPT_FILE = "celda de {name}"
+STARTUP_FAILED = "«{name}» no arrancó.\n{text}"
+STARTUP_ENDED = "«{name}» {how} antes de servir nada."
+PROCESS_ENDED = "el proceso {how}"
+ENDED_WITH_CODE = "terminó con código {code}"
+ENDED_BY_SIGNAL = "terminó por la señal {code} ({signal})"
+NOTHING_TO_SERVE = (
+    "La celda terminó y no hay nada que servir: acábala con app.run() o web.run_app(app), "
+    "o deja la aplicación, o la función que la crea, en una variable llamada app o create_app."
+)
+SEVERAL_TO_SERVE = (
+    "La celda terminó y hay varias aplicaciones ({names}): acábala con app.run() de la que quieras servir, "
+    "o llámala app."
+)
+ALREADY_SERVED = "Este proceso ya sirve una aplicación: en cada celda %%service cabe una."
+ONLY_PLAIN_HTTP = "{option}=…: un servicio de labkit sirve HTTP sin cifrar en un puerto TCP. Quita {option}."
+NO_SUCH_ATTRIBUTE = "El módulo «{module}» no tiene «{name}»."
 
 # A service's life
 RUNNING, PAUSED, STOPPED, KILLED = "corriendo", "en pausa", "detenido", "muerto"
@@ -159,3 +193,14 @@ EVENTUALLY_NEEDS_AWAIT = (
 BAD_SECONDS = "{name}={value!r}: usa una cantidad de segundos, 0 o más."
 BAD_POSITIVE_SECONDS = "{name}={value!r}: usa una cantidad de segundos mayor que 0."
 MANUAL_CLOCK = "reloj manual · {now:g} s · {sleeping} en espera"
+
+
+def how_it_ended(code: int | None) -> str:
+    """How a process ended, from its exit code: negative for a signal."""
+    if code is None or code >= 0:
+        return ENDED_WITH_CODE.format(code=code)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time signal
+        name = str(-code)
+    return ENDED_BY_SIGNAL.format(code=-code, signal=name)

@@ -23,7 +23,7 @@ from labkit.errors import (
     NotRestartable,
     WrongType,
 )
-from labkit.servers import Recipe, recognise
+from labkit.servers import Isolation, Program, Recipe, recognise
 from labkit.service import GRACE, Group, Service, mismatch, seconds, stop_at_once
 
 
@@ -127,6 +127,7 @@ def serve(
     host: str = "127.0.0.1",
     replicas: int | None = None,
     grace: float = GRACE,
+    isolation: Isolation = "thread",
 ) -> Any:
     """Serve an application in the background; returns when it answers.
 
@@ -138,13 +139,18 @@ def serve(
     `replicas`: that many instances `name-1`, `name-2`…, each made by the factory; with a port, they take
     that one and the following.
     `grace`: seconds that requests in flight get when it is stopped.
+    `isolation`: `"thread"`, in this kernel; or `"process"`, in a process of its own, and then `app` is
+    `"module:application"` or `"module:factory"`, found as an import here would find it.
 
     Returns a Service, or a Group when `replicas` is given. Raises NotAnApp (a TypeError), BadPort and
     BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
-    the other kind, and what the application itself raises while it starts; then nothing is left running.
+    the other kind, and what the application itself raises while it starts (from another process as
+    StartupFailed, with its traceback); then nothing is left running.
     """
     try:
-        entry = _entry(app, name=name, port=port, host=host, replicas=replicas, grace=grace)
+        entry = _entry(
+            app, name=name, port=port, host=host, replicas=replicas, grace=grace, isolation=isolation
+        )
         ROSTER.place(entry)
     except BaseException:
         if inspect.iscoroutine(app):
@@ -154,10 +160,17 @@ def serve(
 
 
 def _entry(
-    app: Any, *, name: str | None, port: int, host: str, replicas: int | None, grace: float
+    app: Any,
+    *,
+    name: str | None,
+    port: int,
+    host: str,
+    replicas: int | None,
+    grace: float,
+    isolation: Isolation,
 ) -> Service | Group:
     """What `serve` is to start. What can be refused is refused here, before anything is stopped."""
-    recipe = recognise(app)
+    recipe = recognise(app, isolation)
     seconds(grace)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise BadPort(port)
@@ -173,6 +186,8 @@ def _entry(
         raise NotRestartable(messages.NOT_RESTARTABLE.format(name=name))
     old = ROSTER.entry(name)
     expected = old.kind if old is not None and old.running else None
+    if "process" in (expected, recipe.kind):  # who moves a service into a process, or back, means that one
+        expected = None
     if expected is not None and recipe.kind not in (None, expected):
         raise KindMismatch(mismatch(name, expected, recipe.kind))
     recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
@@ -186,7 +201,7 @@ def _entry(
         raise BadPort(port + replicas - 1)
     members = []
     for number in range(replicas):
-        each = recognise(app)
+        each = recognise(app, isolation)
         each.kind = recipe.kind
         member = Service(
             each, f"{name}-{number + 1}", host=host, port=port + number if port else 0, grace=grace
@@ -222,6 +237,8 @@ def _own_name(app: Any, recipe: Recipe, port: int) -> str:
 
     `Flask(__name__)` is called `__main__` in every cell of every notebook, so that is no name.
     """
+    if isinstance(recipe.given, Program) and recipe.given.target is not None:
+        return recipe.given.target.partition(":")[0].rpartition(".")[2]
     own = getattr(app, "__name__", None) if recipe.is_factory else getattr(app, "name", None)
     if isinstance(own, str) and own.isidentifier() and not own.startswith("_") and own != "lambda":
         return own

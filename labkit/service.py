@@ -42,7 +42,9 @@ class Service:
         self.faults = Faults(name)
         self._recipe = recipe
         self._server: Server | None = None
+        self._starting: Server | None = None
         self._stopping: Server | None = None
+        self._exit_code: int | None = None
         self._state = messages.STOPPED
         self._lock = threading.RLock()
 
@@ -56,7 +58,7 @@ class Service:
 
     @property
     def kind(self) -> Kind | None:
-        """`"wsgi"` or `"aiohttp"`; None as long as a factory has not said it."""
+        """`"wsgi"`, `"aiohttp"` or `"process"`; None as long as a factory has not said it."""
         return self._recipe.kind
 
     @property
@@ -71,14 +73,30 @@ class Service:
         server = self._server
         return server is not None and not server.ended
 
+    @property
+    def pid(self) -> int | None:
+        """The process that it runs in: its own, or this kernel's; None while it does not run."""
+        server = self._server
+        return None if server is None or server.ended else server.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How its own process ended: 0, what `sys.exit` was given, or -9 where signal 9 ended it.
+
+        None while it runs, and always for a service in a thread of the kernel.
+        """
+        server = self._server
+        return self._exit_code if server is None else server.exit_code
+
     # its life
 
     def start(self) -> Service:
         """Start it where it is not running; returns when it answers.
 
-        What a factory or `on_startup` raises is raised here, and the port is free again. Raises
-        PortInUse, PortForbidden, BadPort, BadHost; NotRestartable for an aiohttp application that was
-        used; KindMismatch when a factory makes another kind than before.
+        What a factory or `on_startup` raises is raised here, and the port is free again; what a process
+        of its own raises, as StartupFailed. Raises PortInUse, PortForbidden, BadPort, BadHost;
+        NotRestartable for an aiohttp application that was used; KindMismatch when a factory makes another
+        kind than before.
         """
         with self._lock:
             self._bury()
@@ -91,12 +109,19 @@ class Service:
             except PortInUse as error:
                 raise name_owner(error) from None
             try:
-                server = self._make(listening)
+                self._starting = server = self._make(listening)
                 server.start()
+            except PortInUse as error:  # a port that a script chose
+                listening.close()
+                raise name_owner(error) from None
             except BaseException:
                 listening.close()
                 raise
-            self._server = server
+            finally:
+                self._starting = None
+            if server.address is not None:
+                self.host, self.port = server.address
+            self._server, self._exit_code = server, None
             self._state = messages.RUNNING
             _started.add(self)
             return self
@@ -129,6 +154,7 @@ class Service:
                 cut = server.stop(grace)
             finally:
                 self._stopping = None
+                self._exit_code = server.exit_code
             if cut:
                 self.journal.note(messages.ABANDONED.format(count=cut))
 
@@ -146,6 +172,7 @@ class Service:
             if server is not None:
                 self._state = messages.KILLED
                 server.kill()
+                self._exit_code = server.exit_code
 
     def restart(self, grace: float | None = None) -> Service:
         """Stop it if it runs and start it on the same port; a factory makes a new application.
@@ -173,6 +200,7 @@ class Service:
     def _bury(self) -> None:
         """Let go of a server that its own application took down (`sys.exit()` in a task, for example)."""
         if self._server is not None and self._server.ended:
+            self._exit_code = self._server.exit_code
             self._server, self._state = None, messages.KILLED
 
     def _need_server(self, action: str) -> Server:
@@ -225,13 +253,17 @@ class Group(Sequence[Service]):
         return any(member.running for member in self.members)
 
     def start(self) -> Group:
-        """Start those that are not running. If one cannot start, the ones started here are stopped."""
-        begun: list[Service] = []
+        """Start those that are not running. If one cannot start, the ones started here are stopped.
+
+        Those in processes of their own start at the same time, the others one after the other.
+        """
+        begun = [member for member in self.members if not member.running]
         try:
-            for member in self.members:
-                if not member.running:
+            if self.kind == "process":
+                start_at_once(begun)
+            else:
+                for member in begun:
                     member.start()
-                    begun.append(member)
         except BaseException:
             for member in begun:
                 member.stop(0)
@@ -308,6 +340,42 @@ def seconds(grace: float) -> float:
     if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
         raise BadArgument(messages.BAD_GRACE.format(grace=grace))
     return float(grace)
+
+
+def start_at_once(services: Sequence[Service]) -> None:
+    """Start several at the same time. An error, or an interrupt, is raised when no start goes on."""
+    failures: list[BaseException] = []
+
+    def start(service: Service) -> None:
+        try:
+            service.start()
+        except BaseException as error:
+            failures.append(error)
+
+    def give_up() -> None:
+        for service in services:
+            starting = service._starting
+            if starting is not None:
+                starting.kill()
+
+    threads = [threading.Thread(target=start, args=(service,), daemon=True) for service in services]
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(0.05)
+            if failures:
+                give_up()
+    except BaseException:
+        while any(thread.is_alive() for thread in threads):
+            give_up()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(0.02)
+        raise
+    if failures:
+        raise failures[0]
 
 
 def stop_at_once(services: Sequence[Service], grace: float | None) -> None:

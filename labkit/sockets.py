@@ -10,11 +10,13 @@ import os
 import selectors
 import socket
 import struct
-
-import psutil
+from typing import TYPE_CHECKING
 
 from labkit import messages
 from labkit.errors import BadHost, BadPort, PortForbidden, PortInUse
+
+if TYPE_CHECKING:
+    import psutil
 
 # struct linger {on, 0 s}: closing sends RST. Two shorts on Windows, two ints everywhere else.
 _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
@@ -54,6 +56,8 @@ def owner_of(port: int) -> str | None:
 
     Seeing the processes of others takes rights on some systems (macOS), hence the silence.
     """
+    import psutil  # here: only who finds a port taken needs it
+
     try:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
@@ -77,6 +81,8 @@ def owner_of(port: int) -> str | None:
 
 def _is_kernel(process: psutil.Process) -> bool:
     """Whether a process is the kernel of another notebook, of this user's at least."""
+    import psutil
+
     try:
         return any("ipykernel" in argument for argument in process.cmdline())
     except psutil.Error:

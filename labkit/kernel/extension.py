@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from labkit.kernel import messages, nesting, runners
+from labkit.kernel import messages, nesting, runners, service_magic
 
 
 class Replacements:
@@ -56,20 +56,22 @@ class Replacements:
 
 
 class Extension:
-    """One load of the extension, to be closed by one unload."""
+    """One load of the extension into a shell, to be closed by one unload."""
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, ip: Any) -> None:
         import aiohttp.web
         import flask
         import werkzeug
         import werkzeug.serving
 
-        self._replacements = Replacements(namespace)
+        self._replacements = Replacements(ip.user_ns)
         replace = self._replacements.replace
         replace(flask.Flask, "run", lambda original: runners.flask_run)
         replace(aiohttp.web, "run_app", lambda original: runners.run_app)
         replace(werkzeug.serving, "run_simple", lambda original: runners.run_simple)
         replace(werkzeug, "run_simple", lambda original: runners.run_simple)
+
+        self._magic = service_magic.Registration(ip)
 
         self._kernel_loop: nesting.KernelLoop | None = None
         # In a plain IPython no loop runs while a cell does: nothing to nest in.
@@ -83,6 +85,7 @@ class Extension:
 
     def close(self) -> None:
         self._replacements.undo()
+        self._magic.undo()
         if self._kernel_loop is not None:
             self._kernel_loop.restore()
 
@@ -94,7 +97,7 @@ def load(ip: Any) -> None:
     """Load the extension into the IPython shell `ip`. A second load changes nothing."""
     global _loaded
     if _loaded is None:
-        _loaded = Extension(ip.user_ns)
+        _loaded = Extension(ip)
 
 
 def unload(ip: Any) -> None:

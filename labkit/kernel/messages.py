@@ -21,6 +21,13 @@ ONE_HOST = (
     "host={hosts!r}: un servicio de labkit escucha en una sola dirección. Pasa una, por ejemplo 127.0.0.1."
 )
 
+SERVICE_USAGE = "Se escribe así: %%service NOMBRE [--port N] [--replicas N] [argumentos del programa…]"
+SERVICE_NEEDS_NAME = "Falta el nombre del servicio. " + SERVICE_USAGE
+SERVICE_BAD_NUMBER = "{option} {given}: {option} pide un número entero. " + SERVICE_USAGE
+SERVICE_NEEDS_NUMBER = "A {option} le falta su número. " + SERVICE_USAGE
+SERVICE_BAD_QUOTES = "Hay unas comillas que no se cierran: {line}"
+SERVICE_EMPTY = "La celda está vacía: debajo de %%service va el programa que sirve la aplicación."
+
 UNLOADED = "labkit ya no está cargado · servicios detenidos: {names}"
 
 # labkit.panel

@@ -18,35 +18,27 @@ request carries a `traceparent` of the learner's, which is left as it is.
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary, WeakSet
 
-import aiohttp
-import requests
-import urllib3
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from requests.adapters import HTTPAdapter
 
-from labkit import capture, service
+from labkit import service
 from labkit.journal import Request
-from labkit.lens import messages
-from labkit.lens.patching import Patch
+from labkit.lens import clients, messages
+from labkit.lens.clients import _here, what_failed
 from labkit.roster import ROSTER
 from labkit.servers import base
 
@@ -115,10 +107,18 @@ class Leg:
         error = messages.CUT if request.status is None else None
         return request.status, error, self.started + request.duration
 
+    def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
+        """Say in the headers where the call comes from; returns what puts them back as they were."""
+        return _write_headers(self, headers)
+
     def end(self) -> None:
         """The answer is there. What has ended stays as it is."""
         if self.ended is None:
             self.ended = time.perf_counter()
+
+    def go_on(self) -> None:
+        """It has not ended yet: there is a body to read."""
+        self.ended = None
 
     def fail(self, error: BaseException) -> None:
         """It ended with an exception in its caller's hands."""
@@ -197,18 +197,23 @@ class Position:
         """The order of what begins now."""
         return (*self.prefix, next(self._next))
 
+    @property
+    def observed(self) -> bool:
+        """Whether the block still lasts."""
+        return self.trace.open
+
     def fork(self) -> Position:
         """The position of a thread, task or job that begins now."""
         return Position(self.trace, self.leg, self.caller, self.next())
 
-
-_here: ContextVar[Position | None] = ContextVar("labkit_position", default=None)
+    def begin(self, method: str, url: str, path: str) -> Leg | None:
+        """A call of the code that stands here."""
+        return _begin(self, method, url, path)
 
 
 def here() -> Position | None:
     """Where the running code stands; None where nobody observes it."""
-    position = _here.get()
-    return position if position is not None and position.trace.open else None
+    return cast("Position | None", clients.here())
 
 
 # Blocks
@@ -245,11 +250,18 @@ def block() -> Iterator[tuple[Trace, Leg, str]]:
         leg.end()
         _here.set(before)
         if outer is None:
+            _hear_processes()
             trace_.open = False
             with _lock:
                 del _open[trace_.trace_id]
                 if not _open:
                     _remove()
+
+
+def _hear_processes() -> None:
+    """Let in what services in processes of their own have done and not yet told."""
+    for each in ROSTER.services():
+        each.journal.settle()
 
 
 def settle(legs: Iterable[Leg]) -> None:
@@ -361,6 +373,12 @@ def _arrive(name: str, request: Request, traceparent: str | None, tracestate: st
     _here.set(position)
 
 
+def _call(method: str, url: str, path: str, order: tuple[int, ...]) -> Leg | None:
+    """A service in a process of its own makes a call, while it answers one. See servers.base.caller."""
+    position = here()
+    return None if position is None else _begin(position, method, url, path, order)
+
+
 def name_of(host: str, port: int) -> str:
     """The service that listens there, or did; else the address."""
     candidates = [*ROSTER.services(), *list(service._started)]
@@ -377,276 +395,24 @@ def _reaches(host: str, listening: str) -> bool:
 # Clients
 
 
-def _begin(position: Position, method: str, url: str, path: str) -> Leg | None:
+def _begin(
+    position: Position, method: str, url: str, path: str, order: tuple[int, ...] | None = None
+) -> Leg | None:
     address = urlsplit(url)
     port = address.port or (443 if address.scheme == "https" else 80)
     callee = name_of(address.hostname or "", port)
-    caller, order = position.caller, position.next()
+    caller, order = position.caller, position.next() if order is None else order
     return position.trace.add("client", position.leg, order, caller, callee, method, path)
-
-
-class _Sending:
-    """The last call of one `Session.send`, which is over when its answer has been read."""
-
-    leg: Leg | None = None
-
-    def put(self, leg: Leg) -> None:
-        self.end()
-        self.leg = leg
-
-    def end(self) -> None:
-        if self.leg is not None:
-            self.leg.end()
-
-
-_sending: ContextVar[_Sending | None] = ContextVar("labkit_sending", default=None)
-
-
-def _session_send(original: Any, *args: Any, **kwargs: Any) -> Any:
-    """`requests.Session.send`: an answer to read, or a redirect, which comes back here for the next call."""
-    if here() is None:
-        return original(*args, **kwargs)
-    outer, sending = _sending.get(), _Sending()
-    if outer is not None:
-        outer.end()
-    token = _sending.set(sending)
-    try:
-        response = original(*args, **kwargs)
-    except BaseException as error:
-        if sending.leg is not None:
-            sending.leg.fail(error)
-        raise
-    finally:
-        _sending.reset(token)
-    sending.end()
-    return response
-
-
-def _adapter_send(
-    original: Any, adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-) -> Any:
-    """`HTTPAdapter.send`: one call, after everything else has had its say about the headers."""
-    position = here()
-    leg = position and _begin(position, request.method or "", request.url or "", request.path_url)
-    if not leg:
-        return original(adapter, request, *args, **kwargs)
-    restore = _write_headers(leg, request.headers)  # they are the learner's to look at, and to send again
-    try:
-        response = original(adapter, request, *args, **kwargs)
-    except BaseException as error:
-        leg.fail(error)
-        raise
-    finally:
-        restore()
-    leg.status = response.status_code
-    sending = _sending.get()
-    if sending is None:
-        leg.end()
-    else:
-        sending.put(leg)
-    return response
-
-
-_sessions: WeakSet[aiohttp.ClientSession] = WeakSet()  # that were given our TraceConfig
-_unread: WeakKeyDictionary[aiohttp.ClientResponse, Leg] = WeakKeyDictionary()
-
-
-def _client_request(original: Any, session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> Any:
-    """`ClientSession._request`: also sessions that were made before anybody observed are traced."""
-    if here() is not None and _trace_config not in session._trace_configs:
-        # Ours comes last, after all others have had their say. A new list: the old one may be the learner's.
-        session._trace_configs = [*session._trace_configs, _trace_config]
-        _sessions.add(session)
-    return original(session, *args, **kwargs)
-
-
-async def _on_start(_: Any, context: Any, params: aiohttp.TraceRequestStartParams) -> None:
-    context.leg = None
-    _begin_aiohttp(context, params.method, params.url, params.headers)
-
-
-async def _on_redirect(_: Any, context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
-    if context.leg is None:
-        return
-    location = params.response.headers.get("Location") or params.response.headers.get("URI")
-    if location is None:  # aiohttp takes it for the answer
-        return
-    context.leg.status = params.response.status
-    context.leg.end()
-    is_get = params.response.status == 303 or (
-        params.response.status in (301, 302) and params.method == "POST"
-    )
-    method = "GET" if is_get and params.method != "HEAD" else params.method
-    target = params.response.url.join(type(params.url)(location))
-    _begin_aiohttp(context, method, target, params.headers)
-
-
-def _begin_aiohttp(context: Any, method: str, url: Any, headers: Any) -> None:
-    position = here()
-    context.leg = None
-    if position is not None and url.scheme in ("http", "https", "ws", "wss"):
-        context.leg = _begin(position, method, str(url), url.raw_path_qs)
-    if context.leg is not None:
-        _write_headers(context.leg, headers)  # aiohttp's own copy
-
-
-async def _on_end(_: Any, context: Any, params: aiohttp.TraceRequestEndParams) -> None:
-    if context.leg is not None:
-        context.leg.status = params.response.status
-        context.leg.end()
-        _unread[params.response] = context.leg
-
-
-async def _read(original: Any, response: aiohttp.ClientResponse, *args: Any, **kwargs: Any) -> Any:
-    """`ClientResponse.read`: an answer is over when its body is, as with requests."""
-    leg = _unread.pop(response, None)
-    if leg is None:
-        return await original(response, *args, **kwargs)
-    leg.ended = None
-    try:
-        body = await original(response, *args, **kwargs)
-    except BaseException as error:
-        leg.fail(error)
-        raise
-    leg.end()
-    return body
-
-
-async def _on_exception(_: Any, context: Any, params: aiohttp.TraceRequestExceptionParams) -> None:
-    if context.leg is not None:
-        if isinstance(params.exception, aiohttp.ClientResponseError):  # raise_for_status
-            context.leg.status = params.exception.status or None
-        context.leg.fail(params.exception)
-
-
-def _make_trace_config() -> aiohttp.TraceConfig:
-    config = aiohttp.TraceConfig()
-    config.on_request_start.append(_on_start)
-    config.on_request_redirect.append(_on_redirect)
-    config.on_request_end.append(_on_end)
-    config.on_request_exception.append(_on_exception)
-    config.freeze()
-    return config
-
-
-_trace_config = _make_trace_config()
-
-
-def what_failed(error: BaseException) -> str:
-    """Why there was no answer, in words; the exception's name for what we have none for."""
-    causes = [error]
-    for each in causes:  # and what it was made from; not __context__, which may be another call's failure
-        links = [each.__cause__, getattr(each, "reason", None), getattr(each, "os_error", None), *each.args]
-        causes += [link for link in links if isinstance(link, BaseException) and link not in causes]
-    for kinds, text in _FAILURES:
-        if any(isinstance(each, kinds) for each in causes):
-            return text
-    return type(error).__name__
-
-
-_FAILURES: list[tuple[tuple[type[BaseException], ...], str]] = [
-    ((ConnectionRefusedError,), messages.REFUSED),
-    ((urllib3.exceptions.NameResolutionError, aiohttp.ClientConnectorDNSError), messages.UNKNOWN_HOST),
-    ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), messages.LATE),
-    ((asyncio.CancelledError,), messages.CANCELLED),
-    (
-        (
-            ConnectionError,
-            requests.ConnectionError,
-            requests.exceptions.ChunkedEncodingError,
-            urllib3.exceptions.ProtocolError,
-            aiohttp.ClientConnectionError,
-            aiohttp.ClientPayloadError,
-        ),
-        messages.CUT,
-    ),
-]
-
-
-# Threads, pools and tasks
-
-
-def _start_thread(original: Any, thread: threading.Thread, *args: Any, **kwargs: Any) -> None:
-    position = here()
-    if position is None:
-        original(thread, *args, **kwargs)
-        return
-    run, forked = thread.run, position.fork()
-
-    def run_here() -> None:
-        thread.__dict__.pop("run", None)  # the instance's own: it and its thread would hold each other
-        _here.set(forked)
-        run()
-
-    thread.run = run_here  # type: ignore[method-assign]
-    try:
-        original(thread, *args, **kwargs)
-    except BaseException:
-        thread.__dict__.pop("run", None)
-        raise
-
-
-def _submit(
-    original: Any, pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> Any:
-    position = here()
-    if position is None:
-        return original(pool, function, *args, **kwargs)
-    # A thread that the pool starts now serves whoever comes later too: it belongs to nobody.
-    with _standing(None):
-        return original(pool, _call_at, position.fork(), function, *args, **kwargs)
-
-
-def _call_at(position: Position, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    with _standing(position):
-        return function(*args, **kwargs)
-
-
-def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
-    """`loop.create_task` and `call_soon_threadsafe`: what copies the context gets a number of its own."""
-    position = here()
-    if position is None or kwargs.get("context") is not None:
-        return original(*args, **kwargs)
-    with _standing(position.fork()):
-        return original(*args, **kwargs)
-
-
-@contextmanager
-def _standing(position: Position | None) -> Iterator[None]:
-    token = _here.set(position)
-    try:
-        yield
-    finally:
-        _here.reset(token)
 
 
 # What is in place while anybody observes, and only then
 
-_patches = [
-    Patch(HTTPAdapter, "send", _adapter_send),
-    Patch(requests.Session, "send", _session_send),
-    Patch(aiohttp.ClientSession, "_request", _client_request),
-    Patch(aiohttp.ClientResponse, "read", _read),
-    Patch(threading.Thread, "start", _start_thread),
-    Patch(ThreadPoolExecutor, "submit", _submit),
-    Patch(asyncio.BaseEventLoop, "create_task", _fork_into),
-    Patch(asyncio.BaseEventLoop, "call_soon_threadsafe", _fork_into),
-]
-
 
 def _install() -> None:
-    capture.begin()  # it patches Thread.start too: held, it neither comes nor goes while we are on top of it
-    for patch in _patches:
-        patch.install()
-    base.watcher = _arrive
+    clients.install()
+    base.observe(_arrive, _call)
 
 
 def _remove() -> None:
-    base.watcher = None
-    for patch in reversed(_patches):
-        patch.remove()
-    for session in list(_sessions):
-        session._trace_configs = [each for each in session._trace_configs if each is not _trace_config]
-    _sessions.clear()
-    _unread.clear()
-    capture.end()
+    base.observe(None, None)
+    clients.remove()

@@ -10,15 +10,17 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 from labkit import capture, messages
-from labkit.errors import NotAnApp
+from labkit.errors import BadArgument, NotAnApp
 from labkit.faults import Faults
 from labkit.journal import Journal
-from labkit.servers.base import Kind, Server
+from labkit.servers.base import Kind, Program, Server
 
-__all__ = ["Kind", "Recipe", "Server", "make_server", "recognise"]
+__all__ = ["Isolation", "Kind", "Program", "Recipe", "Server", "make_server", "recognise"]
+
+Isolation = Literal["thread", "process"]
 
 
 class Recipe:
@@ -59,9 +61,40 @@ class Recipe:
         return made
 
 
-def recognise(given: Any) -> Recipe:
-    """Tell what was given to `serve`. Raises NotAnApp, which says what was given and what is accepted."""
-    return Recipe(given)
+class ProcessRecipe(Recipe):
+    """How to come by an application in another process: there it is made, anew on each start."""
+
+    def __init__(self, program: Program) -> None:
+        self.given = program
+        self.kind = "process"
+        self.is_factory = True
+        self.used = False
+
+    def make(self, name: str, journal: Journal) -> Program:
+        program: Program = self.given
+        return program
+
+
+def recognise(given: Any, isolation: Isolation = "thread") -> Recipe:
+    """Tell what was given to `serve`. Raises NotAnApp, which says what was given and what is accepted.
+
+    A string is `"module:application"` and needs `isolation="process"`, which accepts nothing else: an object
+    of this process cannot be served by another one.
+    """
+    if isolation not in get_args(Isolation):
+        raise BadArgument(messages.BAD_ISOLATION.format(isolation=isolation))
+    if isinstance(given, Program):
+        return ProcessRecipe(given)
+    if isolation == "thread":
+        if isinstance(given, str):
+            raise NotAnApp(messages.STRING_NEEDS_PROCESS.format(given=given))
+        return Recipe(given)
+    if not isinstance(given, str):
+        raise NotAnApp(messages.PROCESS_NEEDS_STRING.format(given=_describe(given)))
+    module, _, names = given.partition(":")
+    if not all(part.isidentifier() for path in (module, names) for part in path.split(".")):
+        raise NotAnApp(messages.BAD_TARGET.format(given=given))
+    return ProcessRecipe(Program(target=given))
 
 
 def make_server(
@@ -72,6 +105,10 @@ def make_server(
         from labkit.servers.aio import AioServer
 
         return AioServer(listening, name, journal, faults, app)
+    if kind == "process":
+        from labkit.servers.process import ProcessServer
+
+        return ProcessServer(listening, name, journal, faults, app)
     from labkit.servers.wsgi import WsgiServer
 
     return WsgiServer(listening, name, journal, faults, app)

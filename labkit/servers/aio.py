@@ -280,7 +280,7 @@ class AioServer(Server):
                 return web.Response(status=500, text="500 Internal Server Error")
             finally:
                 self._serving -= 1
-                noted.duration = time.perf_counter() - began
+                self.journal.done(noted, time.perf_counter() - began)
                 flush()  # a line begun by print(end="") ends with its request
 
         return record

@@ -6,14 +6,18 @@ injected faults, how to make the application) belongs to the service above it.
 
 from __future__ import annotations
 
+import os
 import socket
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
+from weakref import WeakSet
 
 from labkit.faults import Faults
 from labkit.journal import Journal, Request
 
-Kind = Literal["wsgi", "aiohttp"]
+Kind = Literal["wsgi", "aiohttp", "process"]
 
 
 class Watcher(Protocol):
@@ -25,7 +29,59 @@ class Watcher(Protocol):
         """`request` is the journal's entry; then two headers, None where they are missing."""
 
 
-watcher: Watcher | None = None  # set by labkit.lens while somebody observes; servers cannot import it
+class Call(Protocol):
+    """A call that a service makes."""
+
+    status: int | None
+    error: str | None
+
+    def write_headers(self, headers: MutableMapping[str, str], /) -> object:
+        """Say in the headers where it comes from."""
+
+    def end(self) -> None:
+        """The answer is there, or there will be none."""
+
+    def go_on(self) -> None:
+        """It has not ended yet: there is a body to read."""
+
+
+class Caller(Protocol):
+    """Is told of each call that a service in a process of its own makes, in the context of its watcher."""
+
+    def __call__(self, method: str, url: str, path: str, order: tuple[int, ...], /) -> Call | None:
+        """`order`: its place among the calls of the request that is being answered. None: of no interest."""
+
+
+# Set by labkit.lens while somebody observes; servers cannot import it.
+watcher: Watcher | None = None
+caller: Caller | None = None
+_told: WeakSet[Server] = WeakSet()
+
+
+def observe(watches: Watcher | None, calls: Caller | None) -> None:
+    """Have requests and calls told, or no longer, and servers that must know themselves know of it."""
+    global watcher, caller
+    watcher, caller = watches, calls
+    for server in list(_told):
+        server.observe(watches is not None)
+
+
+def tell(server: Server) -> None:
+    """Have the server told when somebody begins to observe, or ends, as long as it is in use."""
+    _told.add(server)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a process of its own runs: the `text` of a script, or a `target`, `"module:application"`.
+
+    `arguments`: of the script, after its name. `own_port`: whether a port that it names itself is taken.
+    """
+
+    text: str | None = None
+    target: str | None = None
+    arguments: tuple[str, ...] = ()
+    own_port: bool = False
 
 
 class Server(ABC):
@@ -39,6 +95,17 @@ class Server(ABC):
         self.journal = journal
         self.faults = faults
         self.ended = False  # by itself: the application took its server down
+        self.address: tuple[str, int] | None = None  # host and port, where the application chose its own
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answers; None when it is gone."""
+        return os.getpid()
+
+    @property
+    def exit_code(self) -> int | None:
+        """How a process of its own ended, -9 for a signal 9; None while it lives, and where there is none."""
+        return None
 
     @abstractmethod
     def start(self) -> None:
@@ -72,6 +139,9 @@ class Server(ABC):
     def resume(self) -> None:
         """Answer again, beginning with what waited."""
 
+    def observe(self, on: bool) -> None:  # noqa: B027
+        """Somebody begins to observe, or ends. Told to those who asked for it, see `tell`."""
+
     @abstractmethod
     def wake(self) -> None:
-        """A fault was cleared: let the requests that wait in it see that and go on."""
+        """A fault was injected or cleared: let the requests that wait in one see that and go on."""

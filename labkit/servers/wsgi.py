@@ -322,7 +322,7 @@ class Recorder:
             pieces = iter(body)
             first = next(pieces, b"")
         except NoAnswer:
-            request.duration = time.perf_counter() - began
+            self.journal.done(request, time.perf_counter() - began)
             if met is not None:
                 sockets.cut(environ["werkzeug.socket"], reset=False)
             raise
@@ -402,7 +402,7 @@ class _Body:
             raise BrokenBody from error
 
     def close(self) -> None:
-        self._request.duration = time.perf_counter() - self._began
+        self._journal.done(self._request, time.perf_counter() - self._began)
         close = getattr(self._body, "close", None)
         if close is not None:
             close()
