@@ -308,6 +308,11 @@ def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
 
 
+def stand_at(position: Place | None) -> None:
+    """Let the running code stand there from now on."""
+    _here.set(position)
+
+
 @contextmanager
 def standing(position: Place | None) -> Iterator[None]:
     """Let the code inside stand there."""

@@ -280,7 +280,8 @@ class Child:
         self._journal = Reporter(self.name, channel)
         self._faults = DistantFaults(self.name, channel, self._answers)
         self._faults.set_active(hello["faults"])
-        self._observing = False
+        self._observing = self._hooked = False
+        self._clients: Any = None  # labkit.lens.clients, once somebody has observed
         self._output = os.dup(2)  # our own: a script may put anything in the place of 2
         self._listening: socket.socket | None = _take_over(hello["socket"])
         self._lock = threading.Lock()
@@ -409,7 +410,7 @@ class Child:
             self._channel.send("trace", number_of(request), traceparent, tracestate)
         if self._observing:
             position = Position(self, number_of(request)) if named else None
-            sys.modules["labkit.lens.clients"]._here.set(position)
+            self._clients.stand_at(position)
 
     @property
     def observing(self) -> bool:
@@ -489,7 +490,10 @@ class Child:
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 name, *facts = json.loads(line)
-                getattr(self, f"_do_{name}")(*facts)
+                try:
+                    getattr(self, f"_do_{name}")(*facts)
+                except Exception as error:  # whatever it is: the next command still counts
+                    self._journal.error(error)
             data = os.read(self._commands.fileno(), 1 << 16) if self._kernel_lives() else b""
             if not data:
                 _end_everything()
@@ -514,15 +518,22 @@ class Child:
         self._answers.take(number, answer)
 
     def _loaded(self, module: ModuleType) -> None:
-        if self._observing:
-            sys.modules["labkit.lens.clients"].install_into(module.__name__)
+        if self._clients is not None and self._hooked:
+            self._clients.install_into(module.__name__)
 
     def _do_observe(self, on: bool) -> None:
-        if self._observing is not on:
-            self._observing = on
-            # Here and not above: only who is observed needs it. By its name, for it stands floors higher.
-            clients = importlib.import_module("labkit.lens.clients")
-            clients.install() if on else clients.remove()
+        if self._hooked is on:
+            return
+        if self._clients is None:
+            # Only who is observed needs it. By its name, for it stands floors higher.
+            self._clients = importlib.import_module("labkit.lens.clients")
+        if on:
+            self._hooked = True
+            self._clients.install()
+            self._observing = True  # last: requests are served meanwhile
+        else:
+            self._observing = self._hooked = False
+            self._clients.remove()
 
     def _do_faults(self, active: bool, cleared: list[int]) -> None:
         self._faults.set_active(active)
