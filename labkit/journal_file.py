@@ -194,7 +194,8 @@ class JournalFile:
         self._unsaid += too_many
 
     def _is_ready(self, each: Entry) -> bool:
-        return self._at_end or getattr(each[1], "duration", 0.0) is not None
+        # A request that lasts is written when it has ended, or as it is when no journal writes here any more.
+        return self._at_end or not self._journals or getattr(each[1], "duration", 0.0) is not None
 
     def finish(self) -> None:
         """The interpreter ends: write all there is, if that can be done in a moment."""

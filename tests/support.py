@@ -22,6 +22,8 @@ import psutil
 import requests
 from aiohttp import web
 
+from labkit import journal_file
+
 KINDS = ["flask", "wsgi", "aiohttp"]
 PATIENCE = 20.0  # seconds after which something is held to hang: noise of a busy machine stays far below
 MEGABYTES_20 = b"x" * 20_000_000
@@ -69,6 +71,15 @@ def free_port() -> int:
 def open_files() -> int:
     process = psutil.Process()
     return process.num_handles() if sys.platform == "win32" else process.num_fds()
+
+
+def no_file_is_written() -> None:
+    """End the threads of journal files: what still waits to be written is dropped."""
+    for file in list(journal_file._files.values()):
+        with file._lock:
+            file._arrived, file._waiting = [], []
+    names = ["labkit-journal-file"]
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name in names])
 
 
 class Raw:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import requests
-from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, new_stage
+from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, new_stage, no_file_is_written
 
 import labkit
 from labkit import journal_file
@@ -325,6 +325,7 @@ def test_a_check_has_its_deadline_and_a_file_its_retries(
     journal.note("dos")
     assert file.flush()
     assert len((tmp_path / "x.log").read_text().splitlines()) == 2
+    no_file_is_written()
 
 
 def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
@@ -336,6 +337,8 @@ def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
         if re.search(r"\btime\.time(_ns)?\b|\bdatetime\.(now|utcnow|today)\b|\blocaltime\(|\bgmtime\(", line)
     )
     assert found == [
+        # a clock that an exercise sets back, to show that an answer must not look at it
+        "course/cases/circuit_breaker.py: return datetime.now(tz) - timedelta(hours=1)",
         # when the entry was noted
         "journal.py: started: float = field(default_factory=time.time, compare=False)",
         "journal.py: time: float = field(default_factory=time.time, compare=False)",

@@ -17,7 +17,18 @@ from typing import Any
 
 import flask
 import pytest
-from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, new_stage, open_files
+from support import (
+    KINDS,
+    PATIENCE,
+    Raw,
+    Stage,
+    build,
+    eventually,
+    get,
+    new_stage,
+    no_file_is_written,
+    open_files,
+)
 
 import labkit
 from labkit import journal_file
@@ -36,9 +47,12 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again sooner than a class would need it."""
+def soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Try again sooner than a class would need it, and leave no file's thread to the tests that follow."""
     monkeypatch.setattr(journal_file, "RETRY", 0.02)
+    monkeypatch.setattr(journal_file, "_IDLE", 0.1)
+    yield
+    no_file_is_written()
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -469,3 +483,18 @@ def test_pandas_reads_it(tmp_path: Path) -> None:
     assert list(table["kind"]) == ["log", "request"]
     assert table["status"].iloc[1] == 404
     assert pandas.to_datetime(table["time"]).is_monotonic_increasing
+
+
+def test_a_request_that_never_ends_is_written_as_it_is_when_no_journal_writes_there_any_longer(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(name="pagos")
+    file = write_to(journal, tmp_path / "pagos.log")
+    journal.begin("GET", "/cuelga")
+    journal.note("dos")
+    assert file.flush()
+    assert [line.get("path") for line in lines_of(tmp_path / "pagos.log")] == [None]
+    journal.write_to(None)
+    eventually(lambda: len(lines_of(tmp_path / "pagos.log")) == 2)
+    assert lines_of(tmp_path / "pagos.log")[1]["seconds"] is None
+    eventually(lambda: file._thread is None)
