@@ -1,4 +1,4 @@
-"""What holds for every test: it ends, it leaves no service behind, and it leaves the environment as it was.
+"""What holds for every test: it ends, it leaves no service and no check behind, and the environment as it was.
 
 The hooks stand in plugin objects, registered by hand: a conftest's own hooks see only the tests below its
 folder, and the notebooks' cells, which nbval collects elsewhere, need two of them as well.
@@ -10,6 +10,8 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +112,25 @@ def nothing_left_running() -> Iterator[None]:
     for service in left:
         service.stop(grace=0)
     assert not left, f"left running: {sorted(service.name for service in left)}"
+
+
+@pytest.fixture(autouse=True)
+def no_check_goes_on() -> Iterator[None]:
+    """Wait until no check's thread is left, and fail the test that leaves one for good.
+
+    The answer that a check has stopped may take a while to end. One that waits in C never does: the check goes
+    on trying to stop it, and every try disturbs what the tests that follow do with their own threads.
+    """
+
+    def going_on() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "labkit-check"}
+
+    before = going_on()
+    yield
+    end = time.monotonic() + 10
+    while left := going_on() - before:
+        assert time.monotonic() < end, "a check's answer goes on: let it wait in short sleeps, or free it"
+        left.pop().join(0.1)
 
 
 @pytest.fixture(autouse=True)

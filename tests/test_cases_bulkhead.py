@@ -30,6 +30,41 @@ NONSENSE = ["una respuesta", 3, [], {}]
 DIES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
+OVER = threading.Event()
+
+
+class Queue(queue.Queue):
+    """One that nobody waits at for longer than the test takes: there is None in it then."""
+
+    def get(self):
+        while not OVER.is_set():
+            try:
+                return super().get(timeout=0.05)
+            except queue.Empty:
+                pass
+        return None
+
+    def join(self):
+        while self.unfinished_tasks and not OVER.is_set():
+            time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_goes_on():
+    """The threads that an answer started end with the test: a learner's may be left, a test's may not."""
+
+    def threads():  # `labkit.run` keeps one, for everybody
+        return {thread for thread in threading.enumerate() if thread.name != "labkit-run"}
+
+    before = threads()
+    yield
+    OVER.set()
+    try:
+        labkit.eventually(lambda: not threads() - before, 10)
+    finally:
+        OVER.clear()
+
+
 def never(*_args, **_more):
     while True:
         time.sleep(0.01)
@@ -413,13 +448,13 @@ class TestRun:
         monkeypatch.setattr(bulkhead.RUN, "deadline", 1.5)
 
         def answer(tareas, hilos=3):
-            pendientes, resultados = queue.Queue(), {}
+            pendientes, resultados = Queue(), {}
             for numero, tarea in enumerate(tareas):
                 pendientes.put((numero, *tarea))
 
             def trabajar():
-                while True:
-                    numero, nombre, funcion = pendientes.get()
+                while (tarea := pendientes.get()) is not None:
+                    numero, nombre, funcion = tarea
                     try:
                         resultados[numero] = ("ok", funcion())
                     except Exception as error:
@@ -519,7 +554,7 @@ class WithQueue:
     """Workers and a bounded queue of the standard library."""
 
     def __init__(self, hilos, cola):
-        self.cola = queue.Queue(maxsize=cola)
+        self.cola = Queue(maxsize=cola)
         self.candado = threading.Lock()
         self.cuentas = Counter()
         for _ in range(hilos):
@@ -529,8 +564,7 @@ class WithQueue:
     rechazadas = property(lambda self: self.cuentas[False])
 
     def trabajar(self):
-        while True:
-            funcion = self.cola.get()
+        while (funcion := self.cola.get()) is not None:
             try:
                 funcion()
             except Exception:
@@ -784,8 +818,8 @@ class TestBounded:
 
         class Answer(WithQueue):
             def trabajar(self):
-                while True:
-                    self.cola.get()()
+                while (funcion := self.cola.get()) is not None:
+                    funcion()
                     self.cola.task_done()
 
             def cerrar(self):
@@ -834,6 +868,7 @@ class TestBounded:
 
             def cerrar(self):
                 self.closing.wait()
+                super().cerrar()
 
         try:
             assert check("BH-7a", Answer).state == "falla"

@@ -101,11 +101,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(
         circuit_breaker, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
     )
-    yield
-    end = time.monotonic() + 10
-    while left := [thread for thread in threading.enumerate() if thread.name == "labkit-check"]:
-        assert time.monotonic() < end, left
-        left[0].join(0.1)
 
 
 def table(cases):
