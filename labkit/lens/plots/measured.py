@@ -216,7 +216,7 @@ def _distribution(axes: Axes, answered: Mapping[str, tuple[list[float], int]]) -
             "linestyle": LINES[number % len(LINES)],
             "color": PALETTE[number % len(PALETTE)],
         }
-        # From nothing at its first answer to its last one, and on to the end of the axis, without a mark there:
+        # From nothing at its first answer to its last one; on to the end of the axis without a mark, for
         # nothing was answered any more.
         axes.step(
             [times[0], *times],
