@@ -31,7 +31,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import count
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 from labkit import messages
@@ -350,13 +350,14 @@ class ProcessServer(Server):
     def _listen(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                name, *facts = json.loads(line)
-                self._events[name](*facts)
-            except Exception as error:  # a line cut off by its death; or whatever: the others still count
-                if not self._closing and line.endswith(b"\n"):
-                    self.journal.error(error)
+        with self._process.stdout as events:
+            for line in events:
+                try:
+                    name, *facts = json.loads(line)
+                    self._events[name](*facts)
+                except Exception as error:  # a line cut off by its death; or whatever: the others still count
+                    if not self._closing and line.endswith(b"\n"):
+                        self.journal.error(error)
 
     def _on_begin(self, number: int, method: str, path: str, started: float) -> None:
         self._lasting[number] = served = _Served(self.journal.begin(method, path))
@@ -452,20 +453,20 @@ class ProcessServer(Server):
     def _read_output(self) -> None:
         """What did not come through Python's own streams: of C code, of other programs, of a crash."""
         assert self._process is not None
-        stream: IO[bytes] | None = self._process.stderr
-        assert stream is not None
+        assert self._process.stderr is not None
         rest = b""
-        while data := os.read(stream.fileno(), 1 << 16):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > _LONGEST_LINE:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                if _MARK in line:
-                    line, _, mark = line.rpartition(_MARK)
-                    self._echo(f"written {mark.decode()}")
-                    rest = line + rest
-                else:
-                    self._add_output(line)
+        with self._process.stderr as output:
+            while data := os.read(output.fileno(), 1 << 16):
+                *lines, rest = (rest + data).split(b"\n")
+                if len(rest) > _LONGEST_LINE:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    if _MARK in line:
+                        line, _, mark = line.rpartition(_MARK)
+                        self._echo(f"written {mark.decode()}")
+                        rest = line + rest
+                    else:
+                        self._add_output(line)
         if rest:
             self._add_output(rest)
 
@@ -487,7 +488,6 @@ class ProcessServer(Server):
         process.wait()
         for thread in self._threads[:2]:
             thread.join(_LEAVING)  # one that a program in another session holds up is left to it
-        streams = [process.stdout, process.stderr]
         for served in list(self._lasting.values()):
             self.journal.done(served.request, time.perf_counter() - served.arrived)
         if self.journal.settling == self._sync:
@@ -498,14 +498,9 @@ class ProcessServer(Server):
         else:
             by_itself = False
         self._close_lifeline()
-        with self._telling:
-            held = [
-                stream for stream, thread in zip(streams, self._threads, strict=False) if thread.is_alive()
-            ]
-            for stream in [process.stdin, *streams]:
-                if stream is not None and stream not in held:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+        with self._telling, contextlib.suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
         _running.discard(self)
         self._gone.set()
         self.ended = by_itself  # now that there is an exit code to go with it
