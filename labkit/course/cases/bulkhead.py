@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError
 from labkit.patterns.circuit_breaker import CircuitOpenError
 from labkit.waiting import ManualClock
+
+_T = TypeVar("_T")
 
 # Those that only a reader can judge.
 QUESTIONS = ("BH-1", "BH-2", "BH-3", "BH-4", "BH-10")
@@ -698,12 +700,8 @@ def _deliver_in_the_middle(case: Case, group_class: Any, full: bool, step: int) 
     case.cleanup(hold.go_on.set)
     watched = _watch_attributes(flood.group, hold.step)
 
-    def deliver_slowly() -> list[bool]:
-        hold.this_thread()
-        return [flood.deliver("despacio")]
-
     with _threads(case, 2) as threads:
-        slow = threads.submit(deliver_slowly)
+        slow = threads.submit(hold.watch, lambda: flood.deliver("despacio"))
         _eventually(lambda: hold.held.is_set() or slow.done())
         others = threads.submit(
             lambda: [flood.deliver(f"otra {number}") for number in range(1 if full else 3)]
@@ -716,7 +714,7 @@ def _deliver_in_the_middle(case: Case, group_class: Any, full: bool, step: int) 
             "dos hilos entregaron a la vez cuando quedaba poco sitio, y entregar no volvió: "
             "¿espera a que haya sitio el que llega tarde?",
         )
-        answers = slow.result() + others.result()
+        answers = [slow.result(), *others.result()]
     accepted += sum(answers)
     case.expect(
         accepted <= 3,
@@ -740,8 +738,13 @@ class _Hold:
         self._left = number
         self._thread: int | None = None
 
-    def this_thread(self) -> None:
+    def watch(self, function: Callable[[], _T]) -> _T:
+        """Call the function; only the steps of its thread count, and only meanwhile."""
         self._thread = threading.get_ident()
+        try:
+            return function()
+        finally:
+            self._thread = None
 
     def step(self) -> None:
         if threading.get_ident() != self._thread:
@@ -768,6 +771,7 @@ def _watch_attributes(thing: Any, step: Callable[[], None]) -> bool:
             step()
             super().__setattr__(name, value)
 
+    Watched.__name__ = made.__name__  # which an error's text may say
     try:
         thing.__class__ = Watched
     except TypeError:
@@ -1369,15 +1373,11 @@ def made_once_for_all_threads(case: Case, crear_proteccion: Any) -> None:
     leave = threading.Event()
     case.cleanup(leave.set)
 
-    def call_slowly() -> str:
-        hold.this_thread()
-        return shop.call(work=lambda: leave.wait(_PATIENCE * 2))
-
     def stay_and_fail() -> None:
         leave.wait(_PATIENCE * 2)
         _raising(_FAILURE)
 
-    slow = threads.submit(call_slowly)
+    slow = threads.submit(hold.watch, lambda: shop.call(work=lambda: leave.wait(_PATIENCE * 2)))
     _eventually(lambda: hold.held.is_set() or slow.done() or shop.reached["pagos"])
     other = threads.submit(shop.call, "pagos", stay_and_fail)
     # One that must wait for a lock of the one that is held cannot get there before it.
