@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -22,6 +23,14 @@ def folder(tmp_path):
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "sanitize.cfg").write_text("[port]\nregex: port \\d+\nreplace: port PORT\n")
     return tmp_path / "notebooks"
+
+
+@pytest.fixture(autouse=True)
+def no_kernel_is_left():
+    """However the execution ended, at the moment at which `build` returns."""
+    before = psutil.Process().children(recursive=True)
+    yield
+    assert [process for process in psutil.Process().children(recursive=True) if process not in before] == []
 
 
 def write_master(folder, *sources, name="00_inicio", tags=()):

@@ -342,7 +342,7 @@ def test_tasks_are_bars_from_arrival_over_start_to_end() -> None:
 
 
 def test_the_text_of_tasks_holds_counts_and_times_only_if_they_are_exact() -> None:
-    assert plots.bars(TASKS).text == "6 tareas: 1 200 · 1 error · 2 ok · 1 rechazada · 1 se cansó"
+    assert plots.bars(TASKS).text == "6 tareas: 200 × 1 · error × 1 · ok × 2 · rechazada × 1 · se cansó × 1"
     assert plots.bars(TASKS, exact=True).text.splitlines()[3:5] == [
         "C: llega 1 s, empieza 2 s, acaba 4 s · 200",
         "D: llega 1 s · rechazada",
@@ -354,7 +354,7 @@ def test_measured_tasks_begin_at_zero_and_objects_will_do() -> None:
     drawing = plots.bars(tasks)
     assert bars_of(drawing) == [(0, 0, 1.5), (1, 2, 3)]
     assert legend_of(drawing) == [messages.RUNS]
-    assert drawing.text == "2 tareas: 2 ok"
+    assert drawing.text == "2 tareas: ok × 2"
 
 
 def test_many_tasks_keep_their_figure_in_bounds_and_failures_hollow() -> None:
@@ -390,10 +390,14 @@ def test_latencies_climb_to_the_share_that_was_answered() -> None:
         {"antes": result_of("200", "503", "200", messages.REFUSED), "después": [0.1, 0.3]}
     )
     axes = drawing.figure.axes[0]
-    before, after = axes.lines
-    assert list(before.get_ydata()) == [0, 25, 50, 50]
-    assert [round(x) for x in after.get_xdata()] == [100, 100, 300, 312]
-    assert list(after.get_ydata()) == [0, 50, 100, 100]
+    before, before_on, after, after_on = axes.lines
+    assert list(before.get_ydata()) == [0, 25, 50]
+    assert [round(x) for x in after.get_xdata()] == [100, 100, 300]
+    assert list(after.get_ydata()) == [0, 50, 100]
+    # On to the end of the axis, without a mark that would look like an answer.
+    assert [round(x) for x in after_on.get_xdata()] == [300, 312]
+    assert (list(before_on.get_ydata()), list(after_on.get_ydata())) == ([50, 50], [100, 100])
+    assert {line.get_marker() for line in (before_on, after_on)} == {"None"}
     assert before.get_linestyle() != after.get_linestyle()
     assert before.get_marker() != after.get_marker()
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("latencia (ms)", messages.SHARE_AXIS)
@@ -408,7 +412,7 @@ def test_far_apart_latencies_get_a_logarithmic_axis() -> None:
 
 def test_a_load_in_which_nothing_was_answered_is_drawn_all_the_same() -> None:
     drawing = plots.comparison({"antes": result_of(messages.REFUSED), "después": result_of("200")})
-    assert len(drawing.figure.axes[0].lines) == 1
+    assert len(drawing.figure.axes[0].lines) == 2, "the climb, and on to the end of the axis"
     assert legend_of(drawing)[:2] == ["antes (0 de 1)", "después (1 de 1)"]
     plots.latencies({"a": result_of(messages.REFUSED)})
 
@@ -455,7 +459,7 @@ def test_a_comparison_shows_latencies_and_rates() -> None:
         {"antes": result_of(*["200"] * 5, *["503"] * 5), "después": result_of(*["200"] * 4)}
     )
     left, right = drawing.figure.axes
-    assert len(left.lines) == 2
+    assert len(left.lines) == 2 * 2
     assert bars_of(drawing, 1) == [(0, 0, 5), (0, 5, 10), (1, 0, 10)]
     assert [label.get_text() for label in right.get_yticklabels()] == ["antes", "después"]
     assert legend_of(drawing) == ["antes (5 de 10)", "después (4 de 4)", "200", "503"]

@@ -126,9 +126,10 @@ def execute(notebook: NotebookNode, path: Path, *, strict: bool, cell_timeout: f
         return BuildFailed("\n\n".join(part for part in (text, source, details) if part))
 
     with _environment(strict) as environment:
+        manager = _kernel_manager()
         client = nbclient.NotebookClient(
             notebook,
-            km=_kernel_manager(),
+            km=manager,
             timeout=cell_timeout,
             record_timing=False,
             coalesce_streams=True,
@@ -136,8 +137,16 @@ def execute(notebook: NotebookNode, path: Path, *, strict: bool, cell_timeout: f
             on_cell_start=note,
             resources={"metadata": {"path": str(path.parent.resolve())}},
         )
+
+        async def to_its_end() -> None:
+            try:
+                await client.async_execute(env=environment)
+            finally:
+                if manager.has_kernel:  # nbclient ends only the kernels whose manager it has made itself
+                    await manager.shutdown_kernel(now=True)
+
         try:
-            asyncio.run(client.async_execute(env=environment))
+            asyncio.run(to_its_end())
         except exceptions.CellTimeoutError:
             raise failed(messages.CELL_TIMEOUT.format(seconds=f"{cell_timeout:g}")) from None
         except exceptions.CellExecutionError as error:

@@ -4,6 +4,6 @@
 LESSONS: dict[str, str] = {
     "IN": "labkit.course.cases.inicio",
     "SD": "labkit.course.cases.service_discovery",
-    "BH": "labkit.course.cases.bulkhead",
     "CB": "labkit.course.cases.circuit_breaker",
+    "BH": "labkit.course.cases.bulkhead",
 }

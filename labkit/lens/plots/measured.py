@@ -211,18 +211,23 @@ def _distribution(axes: Axes, answered: Mapping[str, tuple[list[float], int]]) -
         if not times:
             continue
         shares = [100 * (place + 1) / total for place in range(len(times))]
-        # From nothing at its first answer to the end of the axis, where it stays.
+        look = {
+            "linewidth": 2.2,
+            "linestyle": LINES[number % len(LINES)],
+            "color": PALETTE[number % len(PALETTE)],
+        }
+        # From nothing at its first answer to its last one; on to the end of the axis without a mark, for
+        # nothing was answered any more.
         axes.step(
-            [times[0], *times, longest * 1.04],
-            [0.0, *shares, shares[-1]],
+            [times[0], *times],
+            [0.0, *shares],
             where="post",
-            linewidth=2.2,
             marker=MARKERS[number % len(MARKERS)],
             markersize=7,
             markevery=(0.08 + 0.04 * number, 0.2),
-            linestyle=LINES[number % len(LINES)],
-            color=PALETTE[number % len(PALETTE)],
+            **look,
         )
+        axes.plot([times[-1], longest * 1.04], [shares[-1]] * 2, **look)
     _latency_scale(axes.xaxis, [time for times, _ in answered.values() for time in times])
     axes.set(xlabel=messages.LATENCY_AXIS, ylabel=messages.SHARE_AXIS, ylim=(-2, 104))
     axes.grid(color="#DDDDDD", linewidth=0.8)

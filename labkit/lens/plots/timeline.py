@@ -239,7 +239,7 @@ def _tasks_in_words(tasks: list[_Task], exact: bool) -> str:
     lines = [
         messages.TASKS[len(tasks) != 1].format(count=len(tasks))
         + ": "
-        + " · ".join(f"{counts[outcome]} {outcome}" for outcome in sorted(counts))
+        + " · ".join(f"{outcome} × {counts[outcome]}" for outcome in sorted(counts))
     ]
     if exact:
         for task in tasks:
