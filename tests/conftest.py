@@ -1,4 +1,4 @@
-"""What holds for every test: it ends, it leaves no service and no check behind, and the environment as it was.
+"""What holds for every test: it ends, leaves no service and no check behind, and the environment as it was.
 
 The hooks stand in plugin objects, registered by hand: a conftest's own hooks see only the tests below its
 folder, and the notebooks' cells, which nbval collects elsewhere, need two of them as well.
@@ -118,8 +118,8 @@ def nothing_left_running() -> Iterator[None]:
 def no_check_goes_on() -> Iterator[None]:
     """Wait until no check's thread is left, and fail the test that leaves one for good.
 
-    The answer that a check has stopped may take a while to end. One that waits in C never does: the check goes
-    on trying to stop it, and every try disturbs what the tests that follow do with their own threads.
+    The answer that a check has stopped may take a while to end. One that waits in C never does: the check
+    goes on trying to stop it, and every try disturbs what the tests that follow do with their own threads.
     """
 
     def going_on() -> set[threading.Thread]:

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections import Counter, OrderedDict, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 
 import pytest
@@ -226,20 +226,20 @@ def by_completion(tareas, hilos=3):
 def by_threads_and_semaphore(tareas, hilos=3):
     permisos, resultados = threading.Semaphore(hilos), {}
 
-    def una(nombre, funcion):
+    def una(numero, nombre, funcion):
         with permisos:
             try:
-                resultados[nombre] = ("ok", funcion())
+                resultados[numero] = ("ok", funcion())
             except BaseException as error:
                 logging.getLogger("tareas.fallos").exception("tarea %s: %r", nombre, error)
-                resultados[nombre] = ("error", error)
+                resultados[numero] = ("error", error)
 
-    en_marcha = [threading.Thread(target=una, args=tarea) for tarea in tareas]
+    en_marcha = [threading.Thread(target=una, args=(n, *tarea)) for n, tarea in enumerate(tareas)]
     for hilo in en_marcha:
         hilo.start()
     for hilo in en_marcha:
         hilo.join()
-    return tuple(resultados[nombre] for nombre, _ in tareas)
+    return tuple(resultados[numero] for numero in range(len(tareas)))
 
 
 def by_asyncio(tareas, hilos=3):
@@ -414,6 +414,37 @@ class TestRun:
             return [("ok", value) for _, value in by_map(tareas, hilos)]
 
         assert_wrong("BH-6", answer, hint_contains="¿dónde se perdió el fallo?")
+
+    def test_results_by_name(self):
+        def answer(tareas, hilos=3):
+            resultados = dict(zip([nombre for nombre, _ in tareas], by_map(tareas, hilos), strict=True))
+            return [resultados[nombre] for nombre, _ in tareas]
+
+        assert_wrong("BH-6", answer, hint_contains="¿basta el nombre")
+
+    def test_tasks_by_name(self):
+        def answer(tareas, hilos=3):
+            nombres = [nombre for nombre, _ in tareas]
+            resultados = by_map(list(dict(tareas).items()), hilos)
+            return [resultados[list(dict(tareas)).index(nombre)] for nombre in nombres]
+
+        assert_wrong("BH-6", answer, hint_contains="no se llegó a ejecutar")
+
+    @pytest.mark.parametrize("kind", [Exception, BaseException, ValueError])
+    def test_a_returned_error_is_taken_for_a_raised_one(self, kind):
+        def answer(tareas, hilos=3):
+            return [
+                ("error" if isinstance(valor, kind) else estado, valor)
+                for estado, valor in by_map(tareas, hilos)
+            ]
+
+        assert_wrong("BH-6", answer, hint_contains="lo que se devuelve de lo que se lanza")
+
+    def test_the_list_may_be_used_up(self):
+        def answer(tareas, hilos=3):
+            return by_map([tareas.pop(0) for _ in range(len(tareas))], hilos)
+
+        assert_right("BH-6", answer)
 
     def test_only_exception(self):
         def answer(tareas, hilos=3):
@@ -640,8 +671,56 @@ class WithPool:
         self.pool.shutdown()
 
 
+class WithPendingList:
+    """The tasks that have not ended, under a lock that may be taken again; nothing but what it declares."""
+
+    __slots__ = ("aceptadas", "caben", "candado", "futuros", "grupo", "rechazadas")
+
+    def __init__(self, hilos, cola):
+        self.grupo, self.caben, self.candado = ThreadPoolExecutor(hilos), hilos + cola, threading.RLock()
+        self.aceptadas, self.rechazadas, self.futuros = 0, 0, []
+
+    def entregar(self, funcion):
+        with self.candado:
+            self.futuros = [futuro for futuro in self.futuros if not futuro.done()]
+            if len(self.futuros) >= self.caben:
+                self.rechazadas += 1
+                return False
+            self.futuros.append(self.grupo.submit(funcion))
+            self.aceptadas += 1
+            return True
+
+    def cerrar(self):
+        wait(self.futuros)
+        self.grupo.shutdown()
+
+
+class WithAnswers:
+    """No lock: what it counts are the answers, and a list's `append` is one step."""
+
+    def __init__(self, hilos, cola):
+        self.pool, self.respuestas = BulkheadPool(hilos, queue=cola), []
+
+    aceptadas = property(lambda self: self.respuestas.count(True))
+    rechazadas = property(lambda self: self.respuestas.count(False))
+
+    def entregar(self, funcion):
+        try:
+            self.pool.submit(funcion)
+        except BulkheadFullError:
+            self.respuestas.append(False)
+            return False
+        self.respuestas.append(True)
+        return True
+
+    def cerrar(self):
+        self.pool.shutdown()
+
+
 class TestBounded:
-    @pytest.mark.parametrize("answer", [WithExecutor, WithQueue, WithCounter, WithPool])
+    @pytest.mark.parametrize(
+        "answer", [WithExecutor, WithQueue, WithCounter, WithPool, WithPendingList, WithAnswers]
+    )
     def test_right(self, answer):
         assert_right("BH-7a", answer)
 
@@ -765,7 +844,15 @@ class TestBounded:
             def entregar(self, funcion):
                 return super().entregar(lambda: (funcion(), funcion()))
 
-        assert check("BH-7a", Answer).state == "falla"
+        assert_wrong("BH-7a", Answer, hint_contains="se ejecutó más de una")
+
+    def test_raises_when_full(self):
+        class Answer(WithPool):
+            def entregar(self, funcion):
+                self.pool.submit(funcion)
+                return True
+
+        assert_wrong("BH-7a", Answer, hint_contains="¿qué hace entregar cuando una tarea no cabe?")
 
     def test_no_counts(self):
         class Answer(WithExecutor):
@@ -783,6 +870,72 @@ class TestBounded:
                 return self.pool.metrics().accepted
 
         assert_wrong("BH-7a", Answer, hint_contains="se lee sin paréntesis")
+
+    def test_both_counts_without_a_lock(self):
+        class Answer(WithExecutor):
+            def __init__(self, hilos, cola):
+                super().__init__(hilos, cola)
+                self.candado = nullcontext()
+
+        assert_wrong("BH-7a", Answer, hint_contains="los dos leen la cuenta")
+
+    @pytest.mark.parametrize("guarded", ["aceptadas", "rechazadas"])
+    def test_one_count_without_a_lock(self, guarded):
+        class Answer(WithExecutor):
+            def entregar(self, funcion):
+                cabe = self.sitios.acquire(blocking=False)
+                cuenta = "aceptadas" if cabe else "rechazadas"
+                with self.candado if cuenta == guarded else nullcontext():
+                    setattr(self, cuenta, getattr(self, cuenta) + 1)
+                if cabe:
+                    self.grupo.submit(funcion).add_done_callback(lambda _: self.sitios.release())
+                return cabe
+
+        assert_wrong("BH-7a", Answer, hint_contains="los dos leen la cuenta")
+
+    def test_looks_and_then_takes(self):
+        class Answer(WithExecutor):
+            def __init__(self, hilos, cola):
+                super().__init__(hilos, cola)
+                self.dentro, self.caben = 0, hilos + cola
+
+            def entregar(self, funcion):
+                if self.dentro >= self.caben:
+                    with self.candado:
+                        self.rechazadas += 1
+                    return False
+                with self.candado:
+                    self.dentro += 1
+                    self.aceptadas += 1
+                self.grupo.submit(funcion).add_done_callback(lambda _: self.sale())
+                return True
+
+            def sale(self):
+                with self.candado:
+                    self.dentro -= 1
+
+        assert_wrong("BH-7a", Answer, hint_contains="los dos miran si cabe")
+
+    @pytest.mark.parametrize(
+        ("put", "hint"),
+        [
+            ("put", "¿espera a que haya sitio el que llega tarde?"),
+            ("put_nowait", "entre lo que mira un hilo y lo que hace después"),
+        ],
+    )
+    def test_looks_whether_the_queue_is_full(self, monkeypatch, put, hint):
+        monkeypatch.setattr(bulkhead, "_PATIENCE", 0.5)
+
+        class Answer(WithQueue):
+            def entregar(self, funcion):
+                cabe = not self.cola.full()
+                if cabe:
+                    getattr(self.cola, put)(funcion)
+                with self.candado:
+                    self.cuentas[cabe] += 1
+                return cabe
+
+        assert_wrong("BH-7a", Answer, hint_contains=hint)
 
     def test_counts_the_refused_as_accepted(self):
         class Answer(WithExecutor):
@@ -827,7 +980,7 @@ class TestBounded:
                 while self.cola.unfinished_tasks and time.monotonic() < end:
                     time.sleep(0.01)
 
-        assert check("BH-7a", Answer).state == "falla"
+        assert_wrong("BH-7a", Answer, hint_contains="¿Sigue vivo su hilo")
 
     def test_places_are_never_given_back(self, monkeypatch):
         monkeypatch.setattr(bulkhead, "_PATIENCE", 0.5)
@@ -871,7 +1024,7 @@ class TestBounded:
                 super().cerrar()
 
         try:
-            assert check("BH-7a", Answer).state == "falla"
+            assert_wrong("BH-7a", Answer, hint_contains="cerrar no vuelve")
         finally:
             Answer.closing.set()
 
@@ -1093,6 +1246,47 @@ class TestWatch:
 
         assert_wrong("BH-8", Answer, hint_contains="sale tal cual")
 
+    @pytest.mark.parametrize("kind", [LookupError, ValueError, RuntimeError, TimeoutError])
+    def test_raises_another_error(self, kind):
+        class Answer(Vigilante):
+            def llamar(self, funcion, *args):
+                try:
+                    return super().llamar(funcion, *args)
+                except BulkheadFullError:
+                    raise
+                except kind as error:
+                    raise OSError("no salió") from error
+
+        assert_wrong("BH-8", Answer, hint_contains="salió otra, OSError")
+
+    def test_one_beginning_for_all(self):
+        class Answer(Vigilante):
+            def llamar(self, funcion, *args):
+                def medida():
+                    self.empieza = self.reloj()
+                    try:
+                        return funcion(*args)
+                    finally:
+                        self.medidas.append(self.reloj() - self.empieza)
+
+                return self.bulkhead.call(medida)
+
+        assert_wrong("BH-8", Answer, hint_contains="¿dónde guardas cuándo empieza cada una?")
+
+    def test_one_call_at_a_time(self, monkeypatch):
+        monkeypatch.setattr(bulkhead, "_PATIENCE", 0.5)
+
+        class Answer(Vigilante):
+            def __init__(self, *args):
+                super().__init__(*args)
+                self.candado = threading.Lock()
+
+            def llamar(self, funcion, *args):
+                with self.candado:
+                    return super().llamar(funcion, *args)
+
+        assert_wrong("BH-8", Answer, hint_contains="¿quién decide cuántas están dentro")
+
     def test_nothing_returned(self):
         class Answer(Vigilante):
             def ajustar(self):
@@ -1186,6 +1380,24 @@ class TestWatch:
                     else self.bulkhead.limit + bool(m)
                 ),
                 "¿dónde pones la frontera?",
+            ),
+            (
+                lambda self, m: (
+                    self.bulkhead.limit // 2 ** sum(each > self.objetivo for each in m)
+                    if max(m, default=0) > self.objetivo
+                    else self.bulkhead.limit // 2
+                    if self.carga() >= 0.9
+                    else self.bulkhead.limit + bool(m)
+                ),
+                "un ajuste, ¿cuántas veces baja?",
+            ),
+            (
+                lambda self, m: (
+                    self.bulkhead.limit // 2 ** ((max(m, default=0) > self.objetivo) + (self.carga() >= 0.9))
+                    if max(m, default=0) > self.objetivo or self.carga() >= 0.9
+                    else self.bulkhead.limit + bool(m)
+                ),
+                "¿Cuántas veces baja un ajuste?",
             ),
         ],
     )
@@ -1349,13 +1561,14 @@ class Protection:
     def __init__(self, permisos, fallos, espera, reloj):
         self.permisos = permisos
         self.options = {"fail_threshold": fallos, "reset_timeout": espera, "clock": reloj}
-        self.shields = {}
+        self.shields, self.lock = {}, threading.Lock()
 
     def __call__(self, nombre, funcion):
-        if nombre not in self.shields:
-            breaker = CircuitBreaker(nombre, ignore=BulkheadFullError, **self.options)
-            bulkhead = Bulkhead(self.permisos)
-            self.shields[nombre] = lambda call: breaker(bulkhead(call))
+        with self.lock:
+            if nombre not in self.shields:
+                breaker = CircuitBreaker(nombre, ignore=BulkheadFullError, **self.options)
+                bulkhead = Bulkhead(self.permisos)
+                self.shields[nombre] = lambda call: breaker(bulkhead(call))
         return self.shields[nombre](funcion)()
 
 
@@ -1363,14 +1576,10 @@ def with_permits(permisos, fallos, espera, reloj):
     partes = {}
 
     def llamar(nombre, funcion):
-        if nombre not in partes:
-            partes[nombre] = (
-                CircuitBreaker(
-                    nombre, fail_threshold=fallos, reset_timeout=espera, clock=reloj, ignore=BulkheadFullError
-                ),
-                Bulkhead(permisos),
-            )
-        breaker, cabina = partes[nombre]
+        breaker = CircuitBreaker(
+            nombre, fail_threshold=fallos, reset_timeout=espera, clock=reloj, ignore=BulkheadFullError
+        )
+        breaker, cabina = partes.setdefault(nombre, (breaker, Bulkhead(permisos)))
 
         def dentro():
             permiso = cabina.acquire()
@@ -1384,28 +1593,38 @@ def with_permits(permisos, fallos, espera, reloj):
     return llamar
 
 
-def variant(*, per_call=False, shared=False, wrong_order=False, counts_full=False, waits=0.0, **options):
+def variant(
+    *,
+    per_call=False,
+    shared=False,
+    wrong_order=False,
+    counts_full=False,
+    waits=0.0,
+    lock=threading.Lock,
+    **options,
+):
     """`crear_proteccion` with one thing wrong."""
 
     def make(permisos, fallos, espera, reloj):
-        partes = {}
+        partes, candado = {}, lock()
 
         def llamar(nombre, funcion):
             key = "todas" if shared else nombre
-            if per_call or key not in partes:
-                partes[key] = (
-                    CircuitBreaker(
-                        key,
-                        **{
-                            "fail_threshold": fallos,
-                            "reset_timeout": espera,
-                            "clock": reloj,
-                            "ignore": () if counts_full else BulkheadFullError,
-                            **options,
-                        },
-                    ),
-                    Bulkhead(permisos, max_wait=waits),
-                )
+            with candado:
+                if per_call or key not in partes:
+                    partes[key] = (
+                        CircuitBreaker(
+                            key,
+                            **{
+                                "fail_threshold": fallos,
+                                "reset_timeout": espera,
+                                "clock": reloj,
+                                "ignore": () if counts_full else BulkheadFullError,
+                                **options,
+                            },
+                        ),
+                        Bulkhead(permisos, max_wait=waits),
+                    )
             breaker, cabina = partes[key]
             if wrong_order:
                 return cabina.call(breaker.call, funcion)
@@ -1558,6 +1777,84 @@ class TestProtected:
             )
 
         assert_wrong("BH-9", answer, hint_contains="no afecta a los demás")
+
+    def test_one_for_each_thread_that_comes_first(self):
+        assert_wrong("BH-9", variant(lock=nullcontext), hint_contains="¿cuántos compartimentos se crearon")
+
+    def test_a_lock_that_nobody_looks_behind(self):
+        def answer(permisos, fallos, espera, reloj):
+            partes, candado = {}, threading.Lock()
+
+            def llamar(nombre, funcion):
+                if nombre not in partes:
+                    with candado:
+                        partes[nombre] = (
+                            CircuitBreaker(
+                                nombre,
+                                fail_threshold=fallos,
+                                reset_timeout=espera,
+                                ignore=BulkheadFullError,
+                                clock=reloj,
+                            ),
+                            Bulkhead(permisos),
+                        )
+                breaker, cabina = partes[nombre]
+                return breaker.call(cabina.call, funcion)
+
+            return llamar
+
+        assert_wrong("BH-9", answer, hint_contains="¿cuántos compartimentos se crearon")
+
+    @pytest.mark.parametrize("order", ["bulkhead first", "breaker first"])
+    def test_a_breaker_for_each_thread_that_comes_first(self, order):
+        def answer(permisos, fallos, espera, reloj):
+            breakers, cabinas = {}, {}
+
+            def llamar(nombre, funcion):
+                if order == "bulkhead first":
+                    cabinas.setdefault(nombre, Bulkhead(permisos))
+                if nombre not in breakers:
+                    breakers[nombre] = CircuitBreaker(
+                        nombre,
+                        fail_threshold=fallos,
+                        reset_timeout=espera,
+                        ignore=BulkheadFullError,
+                        clock=reloj,
+                    )
+                cabina = cabinas.setdefault(nombre, Bulkhead(permisos))
+                return breakers[nombre].call(cabina.call, funcion)
+
+            return llamar
+
+        assert_wrong("BH-9", answer, hint_contains="¿cuántos cortacircuitos se crearon")
+
+    def test_one_for_all_protections(self):
+        partes = {}
+
+        def answer(permisos, fallos, espera, reloj):
+            propia = crear_proteccion(permisos, fallos, espera, reloj)
+            return lambda nombre, funcion: partes.setdefault((nombre, permisos, fallos), propia)(
+                nombre, funcion
+            )
+
+        assert_wrong("BH-9", answer, hint_contains="¿dónde guardas lo de cada nombre?")
+
+    @pytest.mark.parametrize("kind", [ConnectionError, LookupError, ValueError, RuntimeError])
+    def test_another_error(self, kind):
+        def answer(permisos, fallos, espera, reloj):
+            llamar = crear_proteccion(permisos, fallos, espera, reloj)
+
+            def con_otro(nombre, funcion):
+                try:
+                    return llamar(nombre, funcion)
+                except (BulkheadFullError, CircuitOpenError):
+                    raise
+                except kind as error:
+                    raise kind(*error.args) from error
+
+            return con_otro
+
+        assert_wrong("BH-9", answer, hint_contains="salió otra")
 
     def test_a_home_made_error(self):
         def answer(permisos, fallos, espera, reloj):
