@@ -822,6 +822,22 @@ def test_delays_drops_slow_bodies_and_hangs(kind: str) -> None:
             assert time.monotonic() - began < 5
 
 
+@every_kind
+def test_a_new_fault_meets_all_who_come_at_once(kind: str) -> None:
+    """The first of them has the process told of the fault; the others must not overtake that."""
+    barrier = threading.Barrier(8)
+
+    def ask(url: str) -> int:
+        barrier.wait(PATIENCE)
+        return get(url).status_code
+
+    with script(KINDS[kind]) as service, ThreadPoolExecutor(8) as pool:
+        for _ in range(15):
+            with service.faults.error(503) as fault:
+                assert list(pool.map(ask, [service.url] * 8)) == [503] * 8
+                assert fault.injected == 8
+
+
 def test_a_fault_injected_during_a_pause_meets_who_waited() -> None:
     with script(FLASK) as service, Raw(service) as raw:
         service.pause()

@@ -141,6 +141,10 @@ class Answers:
         arrived.set()
 
 
+# What a request meets: the fault's number in the kernel, its double here, and for how many seconds.
+Hit = tuple[int, Fault, float | None]
+
+
 class DistantFaults(Faults):
     """The faults of the service, which live in the kernel: there it is decided, here they act."""
 
@@ -148,47 +152,42 @@ class DistantFaults(Faults):
         super().__init__(name)
         self._channel = channel
         self._answers = answers
-        self.doubles: dict[int, Fault] = {}
+        self._doubles: dict[int, Fault] = {}
         # Servers look whether there are any: one that stands for all.
         self._some = (Fault.__new__(Fault),)
 
     def set_active(self, active: bool) -> None:
         self.active = self._some if active else ()
 
-    def forget(self, cleared: list[int]) -> None:
-        for key in cleared:
-            double = self.doubles.pop(key, None)
-            if double is not None:
-                double.cleared = True
-        for server in list(self._servers):
-            server.wake()
-
     def meet(self, journal: Journal, method: str, target: str, path: str) -> Encounter:
         assert isinstance(journal, Reporter)
         request = journal.arrival(method, target)
         number = request.number
-        hits = []
-        for key, facts, seconds in self._answers.ask(
-            number, "meet", number, method, target, path, request.started
-        ):
-            if facts is not None:
-                self.doubles[key] = fault_from_wire(facts)
-            hits.append((self.doubles[key], seconds))
-        return DistantEncounter(request, hits, self.doubles, self._answers)
+        hits = self._answers.ask(number, "meet", number, method, target, path, request.started)
+        return DistantEncounter(request, hits, self._answers)
+
+    # From the thread that hears commands, in the order in which they were sent: what a request meets has been
+    # told before, and is looked up before it can be forgotten.
+
+    def tell(self, key: int, facts: dict[str, Any]) -> None:
+        self._doubles[key] = fault_from_wire(facts)
+
+    def met(self, hits: list[tuple[int, float | None]]) -> list[Hit]:
+        return [(key, self._doubles[key], seconds) for key, seconds in hits]
+
+    def forget(self, cleared: list[int]) -> None:
+        for key in cleared:
+            self._doubles.pop(key).cleared = True
+        for server in list(self._servers):
+            server.wake()
 
 
 class DistantEncounter(Encounter):
     """A request and the doubles of the faults that it meets; the kernel counts what they do."""
 
-    def __init__(
-        self,
-        request: NumberedRequest,
-        hits: list[tuple[Fault, float | None]],
-        doubles: dict[int, Fault],
-        answers: Answers,
-    ) -> None:
-        super().__init__(request, hits)
-        self._keys = {id(double): key for key, double in doubles.items()}
+    def __init__(self, request: NumberedRequest, hits: list[Hit], answers: Answers) -> None:
+        super().__init__(request, [(double, seconds) for _, double, seconds in hits])
+        self._keys = {id(double): key for key, double, _ in hits}
         self._answers = answers
 
     def strike(self, fault: Fault) -> bool:
@@ -516,6 +515,12 @@ class Child:
 
     def _do_answered(self, number: int, answer: Any) -> None:
         self._answers.take(number, answer)
+
+    def _do_fault(self, key: int, facts: dict[str, Any]) -> None:
+        self._faults.tell(key, facts)
+
+    def _do_met(self, number: int, hits: list[tuple[int, float | None]]) -> None:
+        self._answers.take(number, self._faults.met(hits))
 
     def _loaded(self, module: ModuleType) -> None:
         if self._clients is not None and self._hooked:

@@ -109,8 +109,10 @@ class ProcessServer(Server):
         self._lasting: dict[int, _Served] = {}
         self._done: dict[int, _Served] = {}
         self._calls: dict[int, base.Call] = {}  # that it makes, while somebody observes
-        # The faults that the process was told about, by number.
+        # The faults that the process was told about, by number. The lock is held over what is sent about
+        # them, so that none is met there before it is told nor after it is forgotten.
         self._told: dict[int, Fault] = {}
+        self._told_in_order = threading.Lock()
         self._numbers = count(1)
         self._echoes: dict[str, threading.Event] = {}
         self._deaf = False  # it did not react lately: nobody waits for it again before it does
@@ -201,10 +203,11 @@ class ProcessServer(Server):
         self._sync()
 
     def wake(self) -> None:
-        cleared = [number for number, fault in list(self._told.items()) if fault.cleared]
-        for number in cleared:
-            self._told.pop(number, None)
-        self._tell("faults", bool(self.faults.active), cleared)
+        with self._told_in_order:
+            cleared = [number for number, fault in self._told.items() if fault.cleared]
+            for number in cleared:
+                del self._told[number]
+            self._tell("faults", bool(self.faults.active), cleared)
         self._sync()  # the next request meets what was injected
 
     def observe(self, on: bool) -> None:
@@ -416,13 +419,18 @@ class ProcessServer(Server):
         met = self.faults.meet(self.journal, method, target, path)
         met.request.started = started
         self._lasting[number] = _Served(met.request, met)
-        hits = []
-        for fault, seconds in met.hits:
-            known = next((key for key, told in self._told.items() if told is fault), None)
-            key = next(self._numbers) if known is None else known
+        with self._told_in_order:
+            hits = [(self._key_of(fault), seconds) for fault, seconds in met.hits]
+            self._tell("met", number, hits)
+
+    def _key_of(self, fault: Fault) -> int:
+        """The number under which the process knows the fault, which it is told about if it does not yet."""
+        key = next((key for key, told in self._told.items() if told is fault), None)
+        if key is None:
+            key = next(self._numbers)
             self._told[key] = fault
-            hits.append([key, None if known else fault_to_wire(fault), seconds])
-        self._tell("answered", number, hits)
+            self._tell("fault", key, fault_to_wire(fault))
+        return key
 
     def _on_strike(self, number: int, key: int) -> None:
         served, fault = self._find(number), self._told.get(key)
