@@ -96,9 +96,9 @@ def quick(monkeypatch):
     """Less waiting for answers that are told wrong anyway: right ones get the real times."""
     for exercise in EXERCISES:
         monkeypatch.setattr(exercise, "deadline", 1.5)
-    patient = circuit_breaker._eventually
+    patient = circuit_breaker.eventually
     monkeypatch.setattr(
-        circuit_breaker, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
+        circuit_breaker, "eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
     )
 
 

@@ -23,6 +23,7 @@ from unittest import mock
 import requests
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
+from labkit.course.cases.eventually import eventually
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 from labkit.waiting import ManualClock
@@ -812,7 +813,7 @@ def _expect_only_probes(case: Case, circuit: Any, permits: int) -> None:
     threads = [threading.Thread(target=call, daemon=True) for _ in range(50)]
     for thread in threads:
         thread.start()
-    _eventually(lambda: len(inside) + len(refused) + len(other) >= 50, 3)
+    eventually(lambda: len(inside) + len(refused) + len(other) >= 50, 3)
     entered, sent_away = len(inside), len(refused)
     leave.set()
     for thread in threads:
@@ -898,16 +899,6 @@ def _expect_refused(case: Case, circuit: Any) -> None:
         circuit.llamar(lambda: called.append(1))
         case.expect(called, "con el circuito abierto, llamar no lanzó CircuitOpenError")
     case.expect(not called, "con el circuito abierto, llamar llegó a llamar a funcion")
-
-
-def _eventually(condition: Callable[[], object], timeout: float) -> bool:
-    """Wait until the condition holds; False when `timeout` seconds pass first."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return bool(condition())
 
 
 # CB-8 · an audit
