@@ -754,7 +754,7 @@ def with_count(fallos):
 
     def servicio():
         if next(numero) < fallos:
-            raise requests.ConnectionError("caído")
+            raise ConnectionResetError("caído")
         return "cobrado"
 
     return servicio
@@ -876,16 +876,65 @@ def looks_outside_the_lock(fallos):
     return servicio
 
 
-_llamadas = itertools.count()
+def compares_after_the_lock(fallos):
+    llamadas, candado = 0, threading.Lock()
 
-
-def one_count_for_all(fallos):
     def servicio():
-        if next(_llamadas) < fallos:
+        nonlocal llamadas
+        with candado:
+            llamadas += 1
+        if llamadas <= fallos:
             raise ConnectionError
         return "cobrado"
 
     return servicio
+
+
+class DecidesInAnAttribute(AClass):
+    """What each call decides is left where the next one writes too."""
+
+    def __call__(self):
+        with self.candado:
+            self.llamadas += 1
+            self.falla = self.llamadas <= self.fallos
+        if self.falla:
+            raise ConnectionError
+        return "cobrado"
+
+
+def two_locks_for_one_step(fallos):
+    quedan, candado = fallos, threading.Lock()
+
+    def mirar():
+        with candado:
+            return quedan
+
+    def gastar():
+        nonlocal quedan
+        with candado:
+            quedan -= 1
+
+    def servicio():
+        if mirar() > 0:
+            gastar()
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def one_count_for_all():
+    llamadas = itertools.count()
+
+    def make(fallos):
+        def servicio():
+            if next(llamadas) < fallos:
+                raise ConnectionError
+            return "cobrado"
+
+        return servicio
+
+    return make
 
 
 def by_chance(fallos):
@@ -951,15 +1000,30 @@ CB_5A_WRONG = {
         counting(lambda n, fallos: n <= max(1, fallos)),
         "con fallos=0, de nueve llamadas fallaron 1",
     ),
-    "shared": (one_count_for_all, ""),
+    "compares after the lock": (compares_after_the_lock, "con fallos=1, un hilo se paró a medio camino"),
+    "decides in an attribute": (DecidesInAnAttribute, "¿qué lee la primera que la segunda ya cambió?"),
+    "two locks for one step": (two_locks_for_one_step, "fallaron"),
+    "shared": (
+        one_count_for_all(),
+        "con fallos=1, de nueve llamadas fallaron 0, y un servicio con fallos=3 ya no falla como el primero: "
+        "¿lleva cada servicio su propia cuenta?",
+    ),
+    "three at most": (
+        counting(lambda n, fallos: n <= min(3, fallos)),
+        "con fallos=7, de nueve llamadas fallaron 3: ¿usas el número que te dieron?",
+    ),
     "good first": (counting(lambda n, fallos: n > fallos), "dieron cobrado, cobrado, cobrado, fallo"),
     "by chance": (by_chance, ""),
-    "never fails": (says("cobrado"), "con fallos=3, seis llamadas dieron cobrado, cobrado"),
+    "never fails": (says("cobrado"), "¿cuáles tienen que fallar"),
     "says fallo": (says("fallo"), "el servicio devolvió 'fallo'"),
     "says nothing": (says(None), "el servicio devolvió None"),
     "another error": (
         fails_with(RuntimeError("no")),
         "el servicio lanzó RuntimeError (no): se pide ConnectionError",
+    ),
+    "the error of requests": (
+        fails_with(requests.ConnectionError("caído")),
+        "el servicio lanzó el ConnectionError de requests, que es otra clase",
     ),
     "a timeout": (fails_with(TimeoutError()), "el servicio lanzó TimeoutError"),
     "with an argument": (lambda fallos: lambda pedido: "cobrado", "llamado sin argumentos, lanzó TypeError"),
@@ -975,6 +1039,12 @@ CB_5A_WRONG = {
 @table(CB_5A_WRONG)
 def test_cb_5a_wrong(quick, answer, hint):
     assert_wrong("CB-5a", answer, hint_contains=hint)
+
+
+def test_cb_5a_a_count_for_all_is_told_also_when_it_was_checked_before():
+    compartida = one_count_for_all()
+    check("CB-5a", compartida)
+    assert_wrong("CB-5a", compartida, hint_contains="¿cuáles tienen que fallar, y empieza cada servicio")
 
 
 def test_cb_5a_shared_count_is_told_by_its_own_hint():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import os
 import re
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import requests
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
 from labkit.course.cases.eventually import eventually
+from labkit.course.cases.overtaking import is_answers, overtaken, steps
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 from labkit.waiting import ManualClock
@@ -478,19 +478,13 @@ def _in_threads(functions: Iterable[Callable[[], Any]]) -> list[BaseException | 
 # What is not guarded by a lock hardly ever goes wrong by itself in CPython. Threads that pause at every step of
 # the answer's own code do what the worst luck would do.
 _STEP = 0.0002
-_NOT_ANSWERS = (
-    str(Path(__file__).parents[2]),
-    str(Path(os.__file__).parent),
-    str(Path(os.__file__).parent.resolve()),
-    "<frozen",
-)
 
 
 def _at_every_step(function: Callable[[], Any]) -> Callable[[], Any]:
     """Return `function` made to let the other threads go on after every instruction of the answer."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename.startswith(_NOT_ANSWERS):
+        if not is_answers(frame):
             return None
         frame.f_trace_opcodes = True
         return pause
@@ -524,6 +518,11 @@ def fails_and_recovers(case: Case, servicio_que_se_recupera: Any) -> None:
     seen = [_payment(case, service) for _ in range(6)]
     wanted = ["fallo"] * 3 + ["cobrado"] * 3
     case.expect(
+        "fallo" in seen,
+        f"con fallos=3, seis llamadas dieron {', '.join(seen)}: "
+        "¿cuáles tienen que fallar, y empieza cada servicio su cuenta desde cero?",
+    )
+    case.expect(
         seen == wanted,
         f"con fallos=3, seis llamadas dieron {', '.join(seen)}: ¿cuándo deja de fallar, y vuelve a hacerlo?",
     )
@@ -534,11 +533,15 @@ def other_counts(case: Case, servicio_que_se_recupera: Any) -> None:
     for failures in (0, 1, 7):
         service = _service(case, servicio_que_se_recupera, failures)
         seen = [_payment(case, service) for _ in range(9)]
-        count = seen.count("fallo")
+        if seen == ["fallo"] * failures + ["cobrado"] * (9 - failures):
+            continue
+        told = f"con fallos={failures}, de nueve llamadas fallaron {seen.count('fallo')}"
+        again = _service(case, servicio_que_se_recupera, 3)
         case.expect(
-            seen == ["fallo"] * failures + ["cobrado"] * (9 - failures),
-            f"con fallos={failures}, de nueve llamadas fallaron {count}: ¿usas el número que te dieron?",
+            [_payment(case, again) for _ in range(6)] == ["fallo"] * 3 + ["cobrado"] * 3,
+            f"{told}, y un servicio con fallos=3 ya no falla como el primero: ¿lleva cada servicio su propia cuenta?",
         )
+        case.fail(f"{told}: ¿usas el número que te dieron?")
 
 
 @RECOVERS.case("con dos servicios", raised="¿qué comparten dos servicios?", late=_HANGS)
@@ -572,6 +575,26 @@ def threads_call(case: Case, servicio_que_se_recupera: Any) -> None:
         )
 
 
+@RECOVERS.case("si una llamada adelanta a otra", raised="¿qué comparten los hilos?", late=_HANGS)
+def one_call_overtakes(case: Case, servicio_que_se_recupera: Any) -> None:
+    for step in steps():
+        service = _service(case, servicio_que_se_recupera, 1)
+        seen: list[str] = []
+
+        def call(service: Any = service, seen: list[str] = seen) -> None:
+            seen.append(_payment(case, service))
+
+        reached = overtaken(call, call, step)
+        call()
+        case.expect(
+            seen.count("fallo") == 1,
+            f"con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron "
+            f"{seen.count('fallo')}: ¿qué lee la primera que la segunda ya cambió?",
+        )
+        if not reached:
+            break
+
+
 def _service(case: Case, make: Any, failures: int) -> Any:
     service = make(failures)
     case.expect(service is not None, "servicio_que_se_recupera no devolvió nada: ¿falta el return?")
@@ -585,8 +608,13 @@ def _service(case: Case, make: Any, failures: int) -> Any:
 def _payment(case: Case, service: Any) -> str:
     try:
         result = service()
-    except (ConnectionError, requests.ConnectionError):
+    except ConnectionError:
         return "fallo"
+    except requests.ConnectionError:
+        case.fail(
+            "el servicio lanzó el ConnectionError de requests, que es otra clase: se pide el de Python, "
+            "que no hay que importar"
+        )
     except TypeError as error:
         case.fail(f"el servicio, llamado sin argumentos, lanzó {described(error)}")
     except Exception as error:
