@@ -984,10 +984,20 @@ def says(word):
     return lambda fallos: lambda: word
 
 
+OVERTAKEN = (
+    "con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron {}"
+)
 CB_5A_WRONG = {
-    "no lock": (no_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
-    "no lock, one line": (no_lock_in_one_line, "con fallos=7 y veinte hilos a la vez fallaron"),
-    "looks outside": (looks_outside_the_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
+    "no lock": (no_lock, OVERTAKEN.format(2)),
+    "no lock, one line": (no_lock_in_one_line, OVERTAKEN.format(2)),
+    "looks outside": (looks_outside_the_lock, OVERTAKEN.format(2)),
+    "compares after the lock": (compares_after_the_lock, OVERTAKEN.format(0)),
+    "decides in an attribute": (DecidesInAnAttribute, OVERTAKEN.format(0)),
+    "two locks for one step": (two_locks_for_one_step, OVERTAKEN.format(2)),
+    "no lock for many": (
+        lambda fallos: (with_a_lock if fallos < 5 else no_lock)(fallos),
+        "con fallos=7 y veinte hilos a la vez fallaron",
+    ),
     "never lets go": (never_lets_go, "Si usas un candado, ¿se suelta siempre?"),
     "one too many": (counting(lambda n, fallos: n <= fallos + 1), "fallo, fallo, fallo, fallo, cobrado"),
     "one too few": (counting(lambda n, fallos: n < fallos), "dieron fallo, fallo, cobrado"),
@@ -1000,9 +1010,6 @@ CB_5A_WRONG = {
         counting(lambda n, fallos: n <= max(1, fallos)),
         "con fallos=0, de nueve llamadas fallaron 1",
     ),
-    "compares after the lock": (compares_after_the_lock, "con fallos=1, un hilo se paró a medio camino"),
-    "decides in an attribute": (DecidesInAnAttribute, "¿qué lee la primera que la segunda ya cambió?"),
-    "two locks for one step": (two_locks_for_one_step, "fallaron"),
     "shared": (
         one_count_for_all(),
         "con fallos=1, de nueve llamadas fallaron 0, y un servicio con fallos=3 ya no falla como el primero: "

@@ -555,6 +555,26 @@ def services_are_apart(case: Case, servicio_que_se_recupera: Any) -> None:
     )
 
 
+@RECOVERS.case("si una llamada adelanta a otra", raised="¿qué comparten los hilos?", late=_HANGS)
+def one_call_overtakes(case: Case, servicio_que_se_recupera: Any) -> None:
+    for step in steps():
+        service = _service(case, servicio_que_se_recupera, 1)
+        seen: list[str] = []
+
+        def call(service: Any = service, seen: list[str] = seen) -> None:
+            seen.append(_payment(case, service))
+
+        reached = overtaken(call, call, step)
+        call()
+        case.expect(
+            seen.count("fallo") == 1,
+            f"con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron "
+            f"{seen.count('fallo')}: ¿qué miró o miraba una que la otra cambió?",
+        )
+        if not reached:
+            break
+
+
 @RECOVERS.case("con veinte hilos a la vez", raised="¿qué comparten los hilos?", late=_HANGS)
 def threads_call(case: Case, servicio_que_se_recupera: Any) -> None:
     for _ in range(2):
@@ -573,26 +593,6 @@ def threads_call(case: Case, servicio_que_se_recupera: Any) -> None:
             f"con fallos=7 y veinte hilos a la vez fallaron {seen.count('fallo')} llamadas: "
             "¿qué pasa si dos hilos leen la cuenta antes de que uno la cambie?",
         )
-
-
-@RECOVERS.case("si una llamada adelanta a otra", raised="¿qué comparten los hilos?", late=_HANGS)
-def one_call_overtakes(case: Case, servicio_que_se_recupera: Any) -> None:
-    for step in steps():
-        service = _service(case, servicio_que_se_recupera, 1)
-        seen: list[str] = []
-
-        def call(service: Any = service, seen: list[str] = seen) -> None:
-            seen.append(_payment(case, service))
-
-        reached = overtaken(call, call, step)
-        call()
-        case.expect(
-            seen.count("fallo") == 1,
-            f"con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron "
-            f"{seen.count('fallo')}: ¿qué lee la primera que la segunda ya cambió?",
-        )
-        if not reached:
-            break
 
 
 def _service(case: Case, make: Any, failures: int) -> Any:
