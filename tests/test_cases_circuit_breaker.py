@@ -1278,7 +1278,7 @@ class WithASemaphore:
         with self._candado:
             if self.estado != "half-open":
                 return self.estado == "closed"
-        return self._permisos.acquire(blocking=False)
+            return self._permisos.acquire(blocking=False)
 
     def registrar(self, resultado):
         with self._candado:
@@ -1303,6 +1303,30 @@ class WithASemaphore:
             raise
         self.registrar("bien")
         return valor
+
+
+class LooksAgain(WithASemaphore):
+    """No lock to get in: the permit first, then the state, which changes before any permit comes back."""
+
+    def permitir(self):
+        if not self._permisos.acquire(blocking=False):
+            return self.estado == "closed"
+        if self.estado == "half-open":
+            return True
+        self._permisos.release()
+        return self.estado == "closed"
+
+    def registrar(self, resultado):
+        with self._candado:
+            if self.estado != "half-open":
+                return
+            if resultado == "bien":
+                self._faltan -= 1
+                if not self._faltan:
+                    self.estado = "closed"
+            if resultado == "mal":
+                self.estado = "open"
+            self._permisos.release()
 
 
 class WithAProperty:
@@ -1374,7 +1398,7 @@ class Inherits(WithALock):
             return funcion()
 
 
-CB_7_RIGHT = {cls.__name__: cls for cls in (WithALock, WithASemaphore, WithAProperty, Inherits)}
+CB_7_RIGHT = {cls.__name__: cls for cls in (WithALock, WithASemaphore, LooksAgain, WithAProperty, Inherits)}
 
 
 @each(CB_7_RIGHT)
@@ -1555,6 +1579,78 @@ def calls_and_raises_another(self, funcion):
         raise RuntimeError("falló") from error
 
 
+def calls_and_gives_back_twice(self, funcion):
+    if not self.permitir():
+        raise CircuitOpenError("pagos", self.estado, 1)
+    try:
+        valor = funcion()
+    except ValueError:
+        self.registrar("nada")
+        raise
+    except Exception:
+        self.registrar("mal")
+        raise
+    else:
+        self.registrar("bien")
+        return valor
+    finally:
+        self.permisos += 1
+
+
+def calls_and_gives_back_twice_what_does_not_count(self, funcion):
+    try:
+        return WithALock.llamar(self, funcion)
+    except ValueError:
+        self.permisos += 1
+        raise
+
+
+def calls_and_gives_back_twice_when_good(self, funcion):
+    valor = WithALock.llamar(self, funcion)
+    self.permisos += 1
+    return valor
+
+
+class LooksWithoutALock(WithASemaphore):
+    def permitir(self):
+        if self.estado != "half-open":
+            return self.estado == "closed"
+        return self._permisos.acquire(blocking=False)
+
+
+class LooksUnderALockOfItsOwn(WithASemaphore):
+    def permitir(self):
+        with self._candado:
+            if self.estado != "half-open":
+                return self.estado == "closed"
+        return self._permisos.acquire(blocking=False)
+
+
+class LooksAgainTooEarly(LooksAgain):
+    """It looks again, but here a permit comes back before the state changes."""
+
+    registrar = WithASemaphore.registrar
+
+
+def registers_deciding_outside_the_lock(self, resultado):
+    if self.estado != "half-open":
+        return
+    with self.candado:
+        self.permisos += 1
+        self.exitos -= resultado == "bien"
+        if resultado == "mal":
+            self.estado = "open"
+        elif self.exitos == 0:
+            self.estado = "closed"
+
+
+def registers_nothing_without_a_lock(self, resultado):
+    if resultado == "nada" and self.estado == "half-open":
+        self.permisos += 1
+    else:
+        WithALock.registrar(self, resultado)
+
+
 class Shared:
     candado = threading.Lock()
     ocupados = 0
@@ -1609,8 +1705,35 @@ CB_7_WRONG = {
         "con el circuito cerrado, permitir() dijo que no",
     ),
     "keeps the lock": (but(permitir=permits_and_keeps_the_lock), "o sin soltarlo?"),
-    "no lock": (but(permitir=permits_without_a_lock), "a la vez"),
-    "no lock at the end": (but(registrar=registers(lock=False)), "con permisos=4 y doce hilos a la vez"),
+    # which of the two tells it is luck
+    "no lock": (but(permitir=permits_without_a_lock), "¿qué pasa entre mirar si hay permiso y ocuparlo?"),
+    "no lock at the end": (
+        but(registrar=registers(lock=False)),
+        "¿qué pasa entre mirar el estado y ocupar el permiso?",
+    ),
+    "no lock for nothing": (
+        but(registrar=registers_nothing_without_a_lock),
+        "con permisos=4 y doce hilos a la vez",
+    ),
+    "looks without a lock": (LooksWithoutALock, "dijo que sí con el circuito ya abierto"),
+    "takes after the lock": (LooksUnderALockOfItsOwn, "¿qué pasa entre mirar el estado y ocupar el permiso?"),
+    "looks again too early": (LooksAgainTooEarly, "su registrar('mal') se paró a medio camino"),
+    "decides twice": (
+        but(registrar=registers_deciding_outside_the_lock),
+        "con exitos=1, un registrar('bien') se paró a medio camino, un registrar('mal') lo adelantó",
+    ),
+    "two given back by llamar": (
+        but(llamar=calls_and_gives_back_twice),
+        "con permisos=1 y exitos=2, tras una llamada que fue bien, pasan dos",
+    ),
+    "two given back after ValueError": (
+        but(llamar=calls_and_gives_back_twice_what_does_not_count),
+        "con permisos=1, tras una llamada que lanzó ValueError, pasan dos: ¿cuántas veces se devuelve",
+    ),
+    "two given back when good": (
+        but(llamar=calls_and_gives_back_twice_when_good),
+        "¿cuántas veces se devuelve su permiso?",
+    ),
     "not given back": (but(registrar=registers(gives_back=())), "¿quién devuelve el permiso?"),
     "not given back when good": (
         but(registrar=registers(gives_back=("mal", "nada"))),

@@ -23,7 +23,7 @@ import requests
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
 from labkit.course.cases.eventually import eventually
-from labkit.course.cases.overtaking import is_answers, overtaken, steps
+from labkit.course.cases.overtaking import Race, is_answers, overtakings
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 from labkit.waiting import ManualClock
@@ -557,22 +557,21 @@ def services_are_apart(case: Case, servicio_que_se_recupera: Any) -> None:
 
 @RECOVERS.case("si una llamada adelanta a otra", raised="¿qué comparten los hilos?", late=_HANGS)
 def one_call_overtakes(case: Case, servicio_que_se_recupera: Any) -> None:
-    for step in steps():
+    def race() -> Race[list[str]]:
         service = _service(case, servicio_que_se_recupera, 1)
         seen: list[str] = []
 
-        def call(service: Any = service, seen: list[str] = seen) -> None:
+        def call() -> None:
             seen.append(_payment(case, service))
 
-        reached = overtaken(call, call, step)
-        call()
+        return Race(call, call, seen, afterwards=call)
+
+    for seen in overtakings(race):
         case.expect(
             seen.count("fallo") == 1,
             f"con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron "
-            f"{seen.count('fallo')}: ¿qué miró o miraba una que la otra cambió?",
+            f"{seen.count('fallo')}: ¿qué leyó una, o iba a leer, que la otra cambió?",
         )
-        if not reached:
-            break
 
 
 @RECOVERS.case("con veinte hilos a la vez", raised="¿qué comparten los hilos?", late=_HANGS)
@@ -788,6 +787,9 @@ def calls_pass_through(case: Case, half_open: Any) -> None:
         f"llamar devolvió {returned if returned is None else kind(returned)}, y no lo que devolvió funcion",
     )
     _expect_state(case, circuit, "closed", "tras una llamada que fue bien, con exitos=1")
+    circuit = half_open(1, 2)
+    circuit.llamar(lambda: value)
+    _expect_one_permit(case, circuit, "con permisos=1 y exitos=2, tras una llamada que fue bien")
     for error in (ConnectionError("caído"), KeyError("clave")):
         circuit = half_open(1, 1)
         _expect_raised(case, circuit, error)
@@ -808,6 +810,7 @@ def what_does_not_count(case: Case, half_open: Any) -> None:
                 f"una llamada lanzó {name} y la siguiente ya no pudo pasar: ¿quién devuelve su permiso?",
             )
             _expect_state(case, circuit, "half-open", f"tras una llamada que lanzó {name}")
+        _expect_one_permit(case, circuit, f"con permisos=1, tras una llamada que lanzó {name}")
 
 
 @HALF_OPEN.case("con cincuenta hilos a la vez", raised="¿qué hace llamar cuando no hay permiso?", late=_HOLDS)
@@ -862,6 +865,99 @@ def _expect_only_probes(case: Case, circuit: Any, permits: int) -> None:
     _expect_state(case, circuit, "closed", f"con permisos={permits}, tras acabar bien las pruebas")
 
 
+_STOPPED = "se paró a medio camino"
+
+
+@HALF_OPEN.case(
+    "si un hilo adelanta a otro que pide permiso", raised="¿qué comparten los hilos?", late=_HOLDS
+)
+def one_overtakes_who_asks(case: Case, half_open: Any) -> None:
+    def ask(circuit: Any) -> bool:
+        return _allowed(case, circuit)
+
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, ask, ask, taken=0)):
+        case.expect(
+            [circuit.slow, circuit.quick].count(True) == 1,
+            f"con permisos=1, un permitir() {_STOPPED}, otro lo adelantó, y dijeron {circuit.slow} y {circuit.quick}: "
+            "¿qué pasa entre mirar si hay permiso y ocuparlo?",
+        )
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, ask, _registers("mal"))):
+        case.expect(
+            circuit.slow is False,
+            f"con el único permiso ocupado, permitir() {_STOPPED}, la prueba que lo ocupaba acabó «mal», y permitir() "
+            "dijo que sí con el circuito ya abierto: ¿qué pasa entre mirar el estado y ocupar el permiso?",
+        )
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, _registers("mal"), ask)):
+        case.expect(
+            circuit.quick is False,
+            f"con el único permiso ocupado, su registrar('mal') {_STOPPED} y permitir() dijo que sí: "
+            "¿se ve libre el permiso antes de que el circuito esté abierto?",
+        )
+
+
+@HALF_OPEN.case("si un hilo adelanta a otro que registra", raised="¿qué comparten los hilos?", late=_HOLDS)
+def one_overtakes_who_registers(case: Case, half_open: Any) -> None:
+    for circuit in overtakings(_half_open_race(half_open, 2, 2, _registers("bien"), _registers("bien"))):
+        case.expect(
+            circuit.state == "closed",
+            f"con exitos=2, un registrar('bien') {_STOPPED}, otro lo adelantó, y estado es {circuit.state!r}: "
+            "¿qué leyó uno que el otro cambió?",
+        )
+    for first, second in (("bien", "mal"), ("mal", "bien")):
+        for circuit in overtakings(_half_open_race(half_open, 2, 1, _registers(first), _registers(second))):
+            case.expect(
+                circuit.state == circuit.quick != "half-open",
+                f"con exitos=1, un registrar({first!r}) {_STOPPED}, un registrar({second!r}) lo adelantó y dejó "
+                f"{circuit.quick!r}, y al acabar el primero estado es {circuit.state!r}: ¿estaba ya decidido?",
+            )
+
+
+class _Raced:
+    """A Semiabierto, some of its permits taken, and what two threads that used it got."""
+
+    slow: Any = None
+    quick: Any = None
+
+    def __init__(self, circuit: Any, taken: int) -> None:
+        self.circuit = circuit
+        for _ in range(taken):
+            circuit.permitir()
+
+    @property
+    def state(self) -> Any:
+        return self.circuit.estado
+
+
+def _half_open_race(
+    half_open: Any,
+    permits: int,
+    successes: int,
+    slow: Callable[[Any], Any],
+    quick: Callable[[Any], Any],
+    taken: int | None = None,
+) -> Callable[[], Race[_Raced]]:
+    def race() -> Race[_Raced]:
+        raced = _Raced(half_open(permits, successes), permits if taken is None else taken)
+
+        def run_slow() -> None:
+            raced.slow = slow(raced.circuit)
+
+        def run_quick() -> None:
+            raced.quick = quick(raced.circuit)
+
+        return Race(run_slow, run_quick, raced)
+
+    return race
+
+
+def _registers(result: str) -> Callable[[Any], Any]:
+    def register(circuit: Any) -> Any:
+        circuit.registrar(result)
+        return circuit.estado
+
+    return register
+
+
 @HALF_OPEN.case("con el peor reparto de turnos entre hilos", raised="¿qué comparten los hilos?", late=_HOLDS)
 def worst_luck(case: Case, half_open: Any) -> None:
     circuit = half_open(4, 9)
@@ -894,6 +990,12 @@ def _allowed(case: Case, circuit: Any) -> bool:
     case.expect(answer is not None, "permitir() no devolvió nada: ¿falta un return en algún camino?")
     case.expect(isinstance(answer, bool), f"permitir() devolvió {kind(answer)}: se pide True o False")
     return bool(answer)
+
+
+def _expect_one_permit(case: Case, circuit: Any, when: str) -> None:
+    """Take the permit that a call of `llamar` gave back; fail unless it is there, and no other."""
+    case.expect(_allowed(case, circuit), f"{when}, permitir() dijo que no: ¿quién devuelve su permiso?")
+    case.expect(not _allowed(case, circuit), f"{when}, pasan dos: ¿cuántas veces se devuelve su permiso?")
 
 
 def _expect_state(case: Case, circuit: Any, state: str, when: str) -> None:

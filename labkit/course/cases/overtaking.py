@@ -3,25 +3,27 @@
 Threads that are slowed down alike go in step, and miss what goes wrong when one runs past another. Here nothing
 is left to luck:
 
-    for step in steps():
+    def race() -> Race[Counter]:
         counter = Counter()
-        reached = overtaken(counter.add, counter.add, step)
+        return Race(counter.add, counter.add, counter)
+
+    for counter in overtakings(race):
         case.expect(counter.value == 2, "…")
-        if not reached:
-            break
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 # Code that is nobody's answer, and in which no thread is stopped.
 _NOT_ANSWERS = (
@@ -33,7 +35,9 @@ _NOT_ANSWERS = (
 
 # A thread that has not ended after so many looks waits for the one that stands still. Looks and not seconds:
 # what holds back the one that runs also holds back the one that looks.
-_LOOKS, _LOOK = 15, 0.001
+_LOOKS, _LOOK = 12, 0.001
+# Where a lock is let go is seen a few steps late when the machine is busy.
+_BACK = 4
 
 
 def is_answers(frame: FrameType) -> bool:
@@ -41,79 +45,136 @@ def is_answers(frame: FrameType) -> bool:
     return not frame.f_code.co_filename.startswith(_NOT_ANSWERS)
 
 
-def steps(seconds: float = 3.0) -> Iterator[int]:
-    """Yield 1, 2, 3 and so on; after so many seconds no more, so that a long answer is not a late one."""
-    end = time.monotonic() + seconds
-    return itertools.takewhile(lambda _: time.monotonic() < end, itertools.count(1))
+@dataclass(frozen=True)
+class Race(Generic[T]):
+    """The one that is stopped, the one that overtakes it, what they do it to, and what is done in the end."""
+
+    slow: Callable[[], object]
+    quick: Callable[[], object]
+    thing: T
+    afterwards: Callable[[], object] = lambda: None
 
 
-def overtaken(slow: Callable[[], object], quick: Callable[[], object], step: int) -> bool:
-    """Run `slow` up to that instruction of the answer's code, then `quick`, then the rest of `slow`.
+def overtakings(race: Callable[[], Race[T]], seconds: float = 1.5) -> Iterator[T]:
+    """Stop `slow` before each instruction of the answer's code in turn, every time in a new race.
 
-    Where `quick` has to wait for `slow`, for a lock that it holds, both go on. Returns whether `slow` has
-    so many instructions; if not, `quick` ran after it. Raises what either raised.
+    `quick` runs meanwhile, to its end or until it has to wait for a lock that `slow` holds. Yields the thing
+    of each race when both have ended; raises what either raised. After so many seconds it begins no more: a
+    long answer is not a late one.
     """
-    stopped, go_on = threading.Event(), threading.Event()
-    raised: list[BaseException] = []
+    end = time.monotonic() + seconds
+    step = 1
+    while time.monotonic() < end:
+        this = race()
+        slow = _Stepping(this.slow, step)
+        _overtake(slow, _Thread(this.quick))
+        this.afterwards()
+        yield this.thing
+        if slow.count < step:
+            return
+        # Until there `quick` waited, and would again: go on where it went on, and just before.
+        step = max(step + 1, slow.stepped_to - _BACK)
 
-    def stop() -> None:
-        stopped.set()
-        go_on.wait()
 
-    first, second = _thread(_stopping_at(step, slow, stop), raised), _thread(quick, raised)
+def _overtake(slow: _Stepping, quick: _Thread) -> None:
     try:
-        first.start()
-        while first.is_alive() and not stopped.wait(0.01):
-            pass
-        second.start()
-        for _ in range(_LOOKS):
-            if not second.is_alive():
-                break
-            time.sleep(_LOOK)
+        slow.start()
+        slow.wait_for_stop()
+        quick.start()
+        if not quick.ends_soon():
+            # It waits. It is to go on as soon as it can, and `slow` to wait again there.
+            where = quick.position()
+            while slow.steps_on() and quick.position() == where:
+                pass
+            quick.ends_soon()
     finally:
-        go_on.set()
-    for thread in (first, second):
+        slow.go_on()
+    for thread in (slow, quick):
         while thread.is_alive():  # in slices: a wait without end could not be stopped at the deadline
             thread.join(0.1)
-    if raised:
-        raise raised[0]
-    return stopped.is_set()
+    for thread in (slow, quick):
+        if thread.raised is not None:
+            raise thread.raised
 
 
-def _thread(function: Callable[[], object], raised: list[BaseException]) -> threading.Thread:
-    def run() -> None:
+class _Thread(threading.Thread):
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(name="labkit-case", daemon=True)
+        self._function = function
+        self.raised: BaseException | None = None
+
+    def run(self) -> None:
         try:
-            function()
+            self._function()
         except BaseException as error:
-            raised.append(error)
+            self.raised = error
 
-    return threading.Thread(target=run, name="labkit-case", daemon=True)
+    def ends_soon(self) -> bool:
+        for _ in range(_LOOKS):
+            if not self.is_alive():
+                return True
+            time.sleep(_LOOK)
+        return False
+
+    def position(self) -> tuple[int, int] | None:
+        """The instruction where it is; None when it has ended."""
+        frame = sys._current_frames().get(self.ident or 0)
+        return None if frame is None or not self.is_alive() else (id(frame.f_code), frame.f_lasti)
 
 
-def _stopping_at(step: int, function: Callable[[], object], stop: Callable[[], object]) -> Callable[[], None]:
-    """Return the function made to call `stop` once: before that instruction of the answer's code."""
-    count = 0
+class _Stepping(_Thread):
+    """A thread that stops before an instruction of the answer's code, and then goes on by single ones."""
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if count >= step or not is_answers(frame):
-            return None
-        frame.f_trace_opcodes = True
-        return look
+    def __init__(self, function: Callable[[], object], step: int) -> None:
+        super().__init__(function)
+        self._step = step
+        self._free = False
+        self._stands, self._goes_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.count = 0  # instructions that it came to, until it was let go
+        self.stepped_to = 0
 
-    def look(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        if event == "opcode":
-            count += 1
-            if count == step:
-                stop()
-        return look
-
-    def run() -> None:
+    def run(self) -> None:
         before = sys.gettrace()
-        sys.settrace(trace)
+        sys.settrace(self._trace)
         try:
-            function()
+            super().run()
         finally:
             sys.settrace(before)
 
-    return run
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if self._free or not is_answers(frame):
+            return None
+        frame.f_trace_opcodes = True
+        return self._look
+
+    def _look(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode" and not self._free:
+            self.count += 1
+            if self.count >= self._step:
+                self._stands.release()
+                self._goes_on.acquire()
+        return self._look
+
+    def wait_for_stop(self) -> bool:
+        """Wait until it stands still; False when it has ended."""
+        while not self._stands.acquire(timeout=0.01):
+            if not self.is_alive():
+                return False
+        return True
+
+    def steps_on(self) -> bool:
+        """Let it do one instruction; False when it had no more, or waits itself."""
+        self._goes_on.release()
+        for _ in range(_LOOKS):
+            if self._stands.acquire(timeout=_LOOK):
+                self.stepped_to = self.count
+                time.sleep(_LOOK)  # for who waited for this
+                return True
+            if not self.is_alive():
+                break
+        return False
+
+    def go_on(self) -> None:
+        """Let it run to its end."""
+        self._free = True
+        self._goes_on.release()
