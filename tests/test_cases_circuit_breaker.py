@@ -157,6 +157,7 @@ CB_3_WRONG = {
     "a text": (lambda: ("nada", DOWN_UP_DOWN), "tabla_umbral es un texto"),
     "without 1": (lambda: (thresholds(2, 3, 4, 60), DOWN_UP_DOWN), "falta el umbral 1"),
     "three": (lambda: (thresholds(1, 3, 60), DOWN_UP_DOWN), "tiene 3 umbrales"),
+    "one": (lambda: (thresholds(1), DOWN_UP_DOWN), "tiene 1 umbral y se piden"),
     "always opens": (
         lambda: (thresholds(1, 2, 3, 5), DOWN_UP_DOWN),
         "con todos tus umbrales el circuito se abre alguna vez; con el mayor, 5, 9 veces",
@@ -445,7 +446,7 @@ def an_open_file_that_is_flushed(breaker, ruta):
 
     def anotar(evento):
         if getattr(evento, "previous", None):
-            print(evento.machine, evento.previous.upper(), evento.state.upper(), file=archivo, flush=True)
+            print(evento.machine, evento.previous, evento.state, file=archivo, flush=True)
 
     breaker.add_listener(anotar)
 
@@ -485,7 +486,7 @@ def remembers_the_state_before(breaker, ruta):
         nonlocal antes
         if evento.state != antes:
             with open(ruta, "a", encoding="utf-8") as archivo:
-                archivo.write(f"{evento.machine} | {antes.replace('-', '_')} | {evento.state}\n")
+                archivo.write(f"{evento.machine} | {antes} | {evento.state}\n")
             antes = evento.state
 
     breaker.add_listener(anotar)
@@ -635,6 +636,12 @@ def only_the_usual_states(breaker, ruta):
     breaker.add_listener(anotar)
 
 
+def only_the_first_of_eight(breaker, ruta):
+    if not breaker.name.startswith("circuito-"):
+        return appends_its_text(breaker, ruta)
+    return listener(lambda evento, ruta: ruta.write_text(f"{evento}\n", encoding="utf-8"))(breaker, ruta)
+
+
 def always_pagos(evento):
     return f"pagos: {evento.previous} → {evento.state}\n"
 
@@ -664,7 +671,31 @@ CB_4_WRONG = {
     ),
     "no name": (only_changes(lambda evento: f"{evento.previous} {evento.state}\n"), "se piden el nombre"),
     "another name": (only_changes(always_pagos), "«envíos» pasó de closed a open y la línea dice «pagos"),
-    "no line ends": (only_changes(str), "el archivo tiene 1 línea de 3"),
+    "no line ends": (
+        only_changes(str),
+        "el archivo tiene 1 línea de 3: ¿termina cada línea en un salto de línea?",
+    ),
+    "JSON without line ends": (
+        only_changes(lambda evento: json.dumps([evento.machine, evento.previous, evento.state])),
+        "¿termina cada línea en un salto de línea?",
+    ),
+    "capitals": (
+        only_changes(lambda evento: f"{evento.machine} {evento.previous.upper()} {evento.state.upper()}\n"),
+        "la línea dice «pagos CLOSED OPEN»: los estados se piden escritos como los escribe el circuito",
+    ),
+    "underscores": (
+        only_changes(lambda evento: f"{evento}\n".replace("-", "_")),
+        "los estados se piden escritos como los escribe el circuito",
+    ),
+    "one in capitals": (
+        only_changes(lambda evento: f"{evento.machine} {evento.previous} {evento.state.title()}\n"),
+        "la línea dice «pagos closed Open»: los estados se piden escritos como",
+    ),
+    "one line when many write": (only_the_first_of_eight, "y el archivo tiene 1 línea: ¿se pisan"),
+    "another path": (
+        listener(lambda evento, ruta: append(ruta.with_name("otro.log"), f"{evento}\n")),
+        "el archivo no existe: ¿quién avisa a tu función? ¿Y dónde escribe, y cuándo?",
+    ),
     "two lines": (
         only_changes(lambda evento: f"{evento}\n{evento.reason}\n"),
         "hubo un cambio y el archivo tiene 2 líneas",
@@ -683,8 +714,8 @@ CB_4_WRONG = {
         "forced-open → closed; la última llamada ya volvió y el archivo tiene 6 líneas de 7",
     ),
     "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
-    "asks": (asks_from_a_thread, "el archivo no existe"),
-    "later": (writes_from_a_thread_later, "el archivo no existe"),
+    "asks": (asks_from_a_thread, "¿Y dónde escribe, y cuándo?"),
+    "later": (writes_from_a_thread_later, "¿Y dónde escribe, y cuándo?"),
     # which line is lost is luck; that some are, is not
     "read and written back": (read_and_write_back, "ocho circuitos"),
     "a coroutine": (a_coroutine, "registrar_cambios es una corrutina"),
@@ -1170,6 +1201,14 @@ def looked_at_outside(fallos):
     return [*vistos, breaker.state]
 
 
+def without_advancing(fallos):
+    reloj, servicio = labkit.ManualClock(), with_a_lock(fallos)
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+    for _ in range(fallos + 1):
+        intentar(breaker.call, servicio)
+    return [c.state for c in breaker.changes]
+
+
 def waits_for_real(fallos):
     breaker, servicio = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10), with_a_lock(fallos)
     while intentar(breaker.call, servicio) != "cobrado":
@@ -1186,6 +1225,11 @@ def lets_it_through(fallos):
 CB_5B_WRONG = {
     "no step": (story(step=0), "¿adelantas el reloj después de cada llamada"),
     "waits": (waits_for_real, "No hace falta esperar de verdad"),
+    "no step in a for": (
+        without_advancing,
+        "historia(3) devolvió ['closed', 'open']: el circuito se quedó abierto. ¿Adelantas el reloj "
+        "después de cada llamada, y sigues llamando?",
+    ),
     "looked at outside": (looked_at_outside, "¿quién lo recuerda después?"),
     "threshold 2": (story(threshold=2), "historia(3) devolvió ['closed', 'open', 'half-open', 'open'"),
     "threshold 5": (story(threshold=5), "historia(3) devolvió ['closed']"),
@@ -1199,7 +1243,7 @@ CB_5B_WRONG = {
     ),
     "texts of changes": (
         story(tell=lambda breaker: [str(c) for c in breaker.changes]),
-        "falta el estado con el que",
+        "se piden los nombres de los estados",
     ),
     "the last": (story(tell=lambda breaker: breaker.state), "historia(3) devolvió un texto"),
     "nothing": (story(tell=lambda breaker: None), "¿falta el return?"),

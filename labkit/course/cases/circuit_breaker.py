@@ -26,6 +26,7 @@ from labkit.course.cases.eventually import eventually
 from labkit.course.cases.overtaking import Race, is_answers, overtakings
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
+from labkit.patterns.circuit_breaker.events import STATES
 from labkit.waiting import ManualClock
 
 # Those that only a reader can judge.
@@ -53,9 +54,8 @@ def thresholds_are_measured(case: Case, medir_umbral: Any, tabla_umbral: Any, al
         )
         _expect_row(case, f"la fila del umbral {threshold}", row, _COUNTS, "medir_umbral")
     case.expect(1 in tabla_umbral, "en tabla_umbral falta el umbral 1")
-    case.expect(
-        len(tabla_umbral) >= 4, f"tabla_umbral tiene {len(tabla_umbral)} umbrales y se piden cuatro o más"
-    )
+    count = "1 umbral" if len(tabla_umbral) == 1 else f"{len(tabla_umbral)} umbrales"
+    case.expect(len(tabla_umbral) >= 4, f"tabla_umbral tiene {count} y se piden cuatro o más")
 
 
 @THRESHOLDS.case("al repetir tus medidas", raised=f"¿cambiaste medir_umbral? Si hace falta, {_PREPARE}")
@@ -194,7 +194,9 @@ def waits_conclusion(case: Case, medir_espera: Any, tabla_espera: Any, le_da_igu
 
 RECORD = Exercise("CB-4", writes="registrar_cambios", deadline=10)
 _WHAT_IT_DOES = "¿qué hace registrar_cambios con el breaker y la ruta que recibe?"
-_STATES = re.compile(r"(?:half|forced)[-_ ]open|closed|open|disabled", re.IGNORECASE)
+# As the circuit writes them, and as somebody else might.
+_STATES = re.compile(r"(?:half|forced)-open|closed|open|disabled")
+_STATES_SOMEHOW = re.compile(r"(?:half|forced)[-_ ]open|closed|open|disabled", re.IGNORECASE)
 
 
 @RECORD.case("cuando un circuito se abre", raised=_WHAT_IT_DOES)
@@ -206,7 +208,10 @@ def opening_is_recorded(case: Case, registrar_cambios: Any) -> None:
     file.expect_nothing("antes de que cambiara ningún estado")
     circuit.fail(2)
     file.expect_no_error()
-    case.expect(file.path.exists(), "el circuito se abrió y el archivo no existe: ¿quién avisa a tu función?")
+    case.expect(
+        file.path.exists(),
+        "el circuito se abrió y el archivo no existe: ¿quién avisa a tu función? ¿Y dónde escribe, y cuándo?",
+    )
     case.expect(
         file.lines(),
         "el circuito se abrió y el archivo está vacío: ¿cuándo llega al disco lo que escribes? "
@@ -228,7 +233,7 @@ def whole_way_is_recorded(case: Case, registrar_cambios: Any) -> None:
     file.expect_no_error()
     case.expect(
         len(file.lines()) == 1,
-        f"el circuito cambió una vez y rechazó tres llamadas, y el archivo tiene {len(file.lines())} líneas: "
+        f"el circuito cambió una vez y rechazó tres llamadas, y el archivo tiene {_lines(len(file.lines()))}: "
         "¿qué sucesos anotas?",
     )
     circuit.wait()
@@ -312,7 +317,7 @@ def threads_write(case: Case, registrar_cambios: Any) -> None:
     lines = file.lines()
     case.expect(
         len(lines) == 8 * 15,
-        f"ocho circuitos cambiaron 15 veces cada uno y el archivo tiene {len(lines)} líneas: "
+        f"ocho circuitos cambiaron 15 veces cada uno y el archivo tiene {_lines(len(lines))}: "
         "¿se pisan los que escriben a la vez?",
     )
     one_way = [("closed", "open"), ("open", "half-open"), ("half-open", "closed")] * 5
@@ -381,14 +386,16 @@ class _File:
             self._errors.append(error)
 
     def lines(self) -> list[str]:
+        return [line for line in self._text().splitlines() if line.strip()]
+
+    def _text(self) -> str:
         if not self.path.exists():
-            return []
+            return ""
         data = self.path.read_bytes()
         try:
-            text = data.decode("utf-8")
+            return data.decode("utf-8")
         except UnicodeDecodeError:  # Windows, when nobody said an encoding
-            text = data.decode("cp1252", errors="replace")
-        return [line for line in text.splitlines() if line.strip()]
+            return data.decode("cp1252", errors="replace")
 
     def expect_no_error(self) -> None:
         if self._errors:
@@ -416,15 +423,20 @@ class _File:
         for line, change in zip(lines, changes, strict=False):
             if not _tells(line, change):
                 name, previous, state = change
-                self._case.fail(
-                    f"«{name}» pasó de {previous} a {state} y la línea dice «{_short(line)}»: "
-                    "se piden el nombre, el estado anterior y el nuevo"
-                )
+                told = f"«{name}» pasó de {previous} a {state} y la línea dice «{_short(line)}»"
+                if _tells(line, change, _STATES_SOMEHOW):
+                    self._case.fail(f"{told}: los estados se piden escritos como los escribe el circuito")
+                self._case.fail(f"{told}: se piden el nombre, el estado anterior y el nuevo")
         if len(lines) < len(changes):
             told = ", ".join(f"{previous} → {state}" for _, previous, state in changes)
             self._case.fail(
                 f"los cambios fueron {told}; la última llamada ya volvió y el archivo tiene "
-                f"{_lines(len(lines))} de {len(changes)}: ¿cuál falta, y cuándo llega al disco?"
+                f"{_lines(len(lines))} de {len(changes)}: "
+                + (
+                    "¿termina cada línea en un salto de línea?"
+                    if lines and not self._text().endswith(("\n", "\r"))
+                    else "¿cuál falta, y cuándo llega al disco?"
+                )
             )
         if len(lines) > len(changes):
             happened = "un cambio" if len(changes) == 1 else f"{len(changes)} cambios"
@@ -438,13 +450,13 @@ def _lines(count: int) -> str:
     return "1 línea" if count == 1 else f"{count} líneas"
 
 
-def _tells(line: str, change: tuple[str, str, str]) -> bool:
-    """Whether a line, of text or JSON, holds the circuit's name and both states."""
+def _tells(line: str, change: tuple[str, str, str], states: re.Pattern[str] = _STATES) -> bool:
+    """Whether a line, of text or JSON, holds the circuit's name and both states, written in one of those ways."""
     name, previous, state = change
     text = line
     with suppress(ValueError):
         text = json.dumps(json.loads(line), ensure_ascii=False)
-    found = Counter(re.sub("[_ ]", "-", word.lower()) for word in _STATES.findall(text.replace(name, "")))
+    found = Counter(re.sub("[_ ]", "-", word.lower()) for word in states.findall(text.replace(name, "")))
     return name in text and found[previous] > 0 and found[state] > 0
 
 
@@ -668,9 +680,18 @@ def _expect_story(case: Case, historia: Any, failures: int) -> None:
         f"en lo que devolvió {call} hay {kind(next((s for s in states if not isinstance(s, str)), ''))}: "
         "se piden los estados, en texto",
     )
+    case.expect(
+        all(state in STATES for state in states),
+        f"{call} devolvió {states}: se piden los nombres de los estados, y nada más",
+    )
     wanted = _story(failures)
     case.expect(
         states[:1] == ["closed"], f"{call} devolvió {states}: falta el estado con el que empieza el circuito"
+    )
+    case.expect(
+        states != ["closed", "open"],
+        f"{call} devolvió {states}: el circuito se quedó abierto. ¿Adelantas el reloj después de cada llamada, y "
+        "sigues llamando?",
     )
     case.expect(
         "half-open" in states or "half-open" not in wanted,
