@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import CoroutineType, FrameType
+from types import CoroutineType
 from typing import Any
 from unittest import mock
 
@@ -23,7 +23,7 @@ import requests
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
 from labkit.course.cases.eventually import eventually
-from labkit.course.cases.overtaking import Race, is_answers, overtakings
+from labkit.course.cases.overtaking import Race, before_each_opcode, overtakings
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 from labkit.patterns.circuit_breaker.events import STATES
@@ -493,28 +493,8 @@ _STEP = 0.0002
 
 
 def _at_every_step(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Return `function` made to let the other threads go on after every instruction of the answer."""
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if not is_answers(frame):
-            return None
-        frame.f_trace_opcodes = True
-        return pause
-
-    def pause(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode":
-            time.sleep(_STEP)
-        return pause
-
-    def slowly() -> Any:
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            return function()
-        finally:
-            sys.settrace(before)
-
-    return slowly
+    """Return `function` made to let the other threads go on before every instruction of the answer."""
+    return before_each_opcode(function, lambda: time.sleep(_STEP))
 
 
 # CB-5a · a service that recovers

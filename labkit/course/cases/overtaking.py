@@ -40,9 +40,33 @@ _LOOKS, _LOOK = 12, 0.001
 _BACK = 4
 
 
-def is_answers(frame: FrameType) -> bool:
-    """Whether the frame runs what a learner wrote."""
-    return not frame.f_code.co_filename.startswith(_NOT_ANSWERS)
+def before_each_opcode(function: Callable[[], T], act: Callable[[], object]) -> Callable[[], T]:
+    """Return the function made to call `act` before each instruction of the answer's code that it runs."""
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename.startswith(_NOT_ANSWERS):
+            return None
+        frame.f_trace = look  # Python 3.13 traces opcodes only where this was set before
+        frame.f_trace_opcodes = True
+        return look
+
+    def look(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode":
+            act()
+        return look
+
+    def traced() -> T:
+        before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = (
+            True  # Python 3.12 traces them only if some frame wanted them before
+        )
+        sys.settrace(trace)
+        try:
+            return function()
+        finally:
+            sys.settrace(before)
+
+    return traced
 
 
 @dataclass(frozen=True)
@@ -126,34 +150,20 @@ class _Stepping(_Thread):
     """A thread that stops before an instruction of the answer's code, and then goes on by single ones."""
 
     def __init__(self, function: Callable[[], object], step: int) -> None:
-        super().__init__(function)
+        super().__init__(before_each_opcode(function, self._before_opcode))
         self._step = step
         self._free = False
         self._stands, self._goes_on = threading.Semaphore(0), threading.Semaphore(0)
         self.count = 0  # instructions that it came to, until it was let go
         self.stepped_to = 0
 
-    def run(self) -> None:
-        before = sys.gettrace()
-        sys.settrace(self._trace)
-        try:
-            super().run()
-        finally:
-            sys.settrace(before)
-
-    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if self._free or not is_answers(frame):
-            return None
-        frame.f_trace_opcodes = True
-        return self._look
-
-    def _look(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode" and not self._free:
-            self.count += 1
-            if self.count >= self._step:
-                self._stands.release()
-                self._goes_on.acquire()
-        return self._look
+    def _before_opcode(self) -> None:
+        if self._free:
+            return
+        self.count += 1
+        if self.count >= self._step:
+            self._stands.release()
+            self._goes_on.acquire()
 
     def wait_for_stop(self) -> bool:
         """Wait until it stands still; False when it has ended."""
