@@ -96,9 +96,9 @@ def quick(monkeypatch):
     """Less waiting for answers that are told wrong anyway: right ones get the real times."""
     for exercise in EXERCISES:
         monkeypatch.setattr(exercise, "deadline", 1.5)
-    patient = circuit_breaker._eventually
+    patient = circuit_breaker.eventually
     monkeypatch.setattr(
-        circuit_breaker, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
+        circuit_breaker, "eventually", lambda condition, timeout: patient(condition, min(timeout, 0.5))
     )
 
 
@@ -157,6 +157,7 @@ CB_3_WRONG = {
     "a text": (lambda: ("nada", DOWN_UP_DOWN), "tabla_umbral es un texto"),
     "without 1": (lambda: (thresholds(2, 3, 4, 60), DOWN_UP_DOWN), "falta el umbral 1"),
     "three": (lambda: (thresholds(1, 3, 60), DOWN_UP_DOWN), "tiene 3 umbrales"),
+    "one": (lambda: (thresholds(1), DOWN_UP_DOWN), "tiene 1 umbral y se piden"),
     "always opens": (
         lambda: (thresholds(1, 2, 3, 5), DOWN_UP_DOWN),
         "con todos tus umbrales el circuito se abre alguna vez; con el mayor, 5, 9 veces",
@@ -445,7 +446,7 @@ def an_open_file_that_is_flushed(breaker, ruta):
 
     def anotar(evento):
         if getattr(evento, "previous", None):
-            print(evento.machine, evento.previous.upper(), evento.state.upper(), file=archivo, flush=True)
+            print(evento.machine, evento.previous, evento.state, file=archivo, flush=True)
 
     breaker.add_listener(anotar)
 
@@ -485,7 +486,7 @@ def remembers_the_state_before(breaker, ruta):
         nonlocal antes
         if evento.state != antes:
             with open(ruta, "a", encoding="utf-8") as archivo:
-                archivo.write(f"{evento.machine} | {antes.replace('-', '_')} | {evento.state}\n")
+                archivo.write(f"{evento.machine} | {antes} | {evento.state}\n")
             antes = evento.state
 
     breaker.add_listener(anotar)
@@ -635,6 +636,12 @@ def only_the_usual_states(breaker, ruta):
     breaker.add_listener(anotar)
 
 
+def only_the_first_of_eight(breaker, ruta):
+    if not breaker.name.startswith("circuito-"):
+        return appends_its_text(breaker, ruta)
+    return listener(lambda evento, ruta: ruta.write_text(f"{evento}\n", encoding="utf-8"))(breaker, ruta)
+
+
 def always_pagos(evento):
     return f"pagos: {evento.previous} → {evento.state}\n"
 
@@ -664,7 +671,31 @@ CB_4_WRONG = {
     ),
     "no name": (only_changes(lambda evento: f"{evento.previous} {evento.state}\n"), "se piden el nombre"),
     "another name": (only_changes(always_pagos), "«envíos» pasó de closed a open y la línea dice «pagos"),
-    "no line ends": (only_changes(str), "el archivo tiene 1 línea de 3"),
+    "no line ends": (
+        only_changes(str),
+        "el archivo tiene 1 línea de 3: ¿termina cada línea en un salto de línea?",
+    ),
+    "JSON without line ends": (
+        only_changes(lambda evento: json.dumps([evento.machine, evento.previous, evento.state])),
+        "¿termina cada línea en un salto de línea?",
+    ),
+    "capitals": (
+        only_changes(lambda evento: f"{evento.machine} {evento.previous.upper()} {evento.state.upper()}\n"),
+        "la línea dice «pagos CLOSED OPEN»: los estados se piden escritos como los escribe el circuito",
+    ),
+    "underscores": (
+        only_changes(lambda evento: f"{evento}\n".replace("-", "_")),
+        "los estados se piden escritos como los escribe el circuito",
+    ),
+    "one in capitals": (
+        only_changes(lambda evento: f"{evento.machine} {evento.previous} {evento.state.title()}\n"),
+        "la línea dice «pagos closed Open»: los estados se piden escritos como",
+    ),
+    "one line when many write": (only_the_first_of_eight, "y el archivo tiene 1 línea: ¿se pisan"),
+    "another path": (
+        listener(lambda evento, ruta: append(ruta.with_name("otro.log"), f"{evento}\n")),
+        "el archivo no existe: ¿quién avisa a tu función? ¿Y dónde escribe, y cuándo?",
+    ),
     "two lines": (
         only_changes(lambda evento: f"{evento}\n{evento.reason}\n"),
         "hubo un cambio y el archivo tiene 2 líneas",
@@ -683,8 +714,8 @@ CB_4_WRONG = {
         "forced-open → closed; la última llamada ya volvió y el archivo tiene 6 líneas de 7",
     ),
     "one logger": (one_logger_for_all, "de otro circuito, que escribe en otro archivo"),
-    "asks": (asks_from_a_thread, "el archivo no existe"),
-    "later": (writes_from_a_thread_later, "el archivo no existe"),
+    "asks": (asks_from_a_thread, "¿Y dónde escribe, y cuándo?"),
+    "later": (writes_from_a_thread_later, "¿Y dónde escribe, y cuándo?"),
     # which line is lost is luck; that some are, is not
     "read and written back": (read_and_write_back, "ocho circuitos"),
     "a coroutine": (a_coroutine, "registrar_cambios es una corrutina"),
@@ -754,7 +785,7 @@ def with_count(fallos):
 
     def servicio():
         if next(numero) < fallos:
-            raise requests.ConnectionError("caído")
+            raise ConnectionResetError("caído")
         return "cobrado"
 
     return servicio
@@ -876,16 +907,65 @@ def looks_outside_the_lock(fallos):
     return servicio
 
 
-_llamadas = itertools.count()
+def compares_after_the_lock(fallos):
+    llamadas, candado = 0, threading.Lock()
 
-
-def one_count_for_all(fallos):
     def servicio():
-        if next(_llamadas) < fallos:
+        nonlocal llamadas
+        with candado:
+            llamadas += 1
+        if llamadas <= fallos:
             raise ConnectionError
         return "cobrado"
 
     return servicio
+
+
+class DecidesInAnAttribute(AClass):
+    """What each call decides is left where the next one writes too."""
+
+    def __call__(self):
+        with self.candado:
+            self.llamadas += 1
+            self.falla = self.llamadas <= self.fallos
+        if self.falla:
+            raise ConnectionError
+        return "cobrado"
+
+
+def two_locks_for_one_step(fallos):
+    quedan, candado = fallos, threading.Lock()
+
+    def mirar():
+        with candado:
+            return quedan
+
+    def gastar():
+        nonlocal quedan
+        with candado:
+            quedan -= 1
+
+    def servicio():
+        if mirar() > 0:
+            gastar()
+            raise ConnectionError
+        return "cobrado"
+
+    return servicio
+
+
+def one_count_for_all():
+    llamadas = itertools.count()
+
+    def make(fallos):
+        def servicio():
+            if next(llamadas) < fallos:
+                raise ConnectionError
+            return "cobrado"
+
+        return servicio
+
+    return make
 
 
 def by_chance(fallos):
@@ -935,10 +1015,20 @@ def says(word):
     return lambda fallos: lambda: word
 
 
+OVERTAKEN = (
+    "con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron {}"
+)
 CB_5A_WRONG = {
-    "no lock": (no_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
-    "no lock, one line": (no_lock_in_one_line, "con fallos=7 y veinte hilos a la vez fallaron"),
-    "looks outside": (looks_outside_the_lock, "con fallos=7 y veinte hilos a la vez fallaron"),
+    "no lock": (no_lock, OVERTAKEN.format(2)),
+    "no lock, one line": (no_lock_in_one_line, OVERTAKEN.format(2)),
+    "looks outside": (looks_outside_the_lock, OVERTAKEN.format(2)),
+    "compares after the lock": (compares_after_the_lock, OVERTAKEN.format(0)),
+    "decides in an attribute": (DecidesInAnAttribute, OVERTAKEN.format(0)),
+    "two locks for one step": (two_locks_for_one_step, OVERTAKEN.format(2)),
+    "no lock for many": (
+        lambda fallos: (with_a_lock if fallos < 5 else no_lock)(fallos),
+        "con fallos=7 y veinte hilos a la vez fallaron",
+    ),
     "never lets go": (never_lets_go, "Si usas un candado, ¿se suelta siempre?"),
     "one too many": (counting(lambda n, fallos: n <= fallos + 1), "fallo, fallo, fallo, fallo, cobrado"),
     "one too few": (counting(lambda n, fallos: n < fallos), "dieron fallo, fallo, cobrado"),
@@ -951,15 +1041,27 @@ CB_5A_WRONG = {
         counting(lambda n, fallos: n <= max(1, fallos)),
         "con fallos=0, de nueve llamadas fallaron 1",
     ),
-    "shared": (one_count_for_all, ""),
+    "shared": (
+        one_count_for_all(),
+        "con fallos=1, de nueve llamadas fallaron 0, y un servicio con fallos=3 ya no falla como el primero: "
+        "¿lleva cada servicio su propia cuenta?",
+    ),
+    "three at most": (
+        counting(lambda n, fallos: n <= min(3, fallos)),
+        "con fallos=7, de nueve llamadas fallaron 3: ¿usas el número que te dieron?",
+    ),
     "good first": (counting(lambda n, fallos: n > fallos), "dieron cobrado, cobrado, cobrado, fallo"),
     "by chance": (by_chance, ""),
-    "never fails": (says("cobrado"), "con fallos=3, seis llamadas dieron cobrado, cobrado"),
+    "never fails": (says("cobrado"), "¿cuáles tienen que fallar"),
     "says fallo": (says("fallo"), "el servicio devolvió 'fallo'"),
     "says nothing": (says(None), "el servicio devolvió None"),
     "another error": (
         fails_with(RuntimeError("no")),
         "el servicio lanzó RuntimeError (no): se pide ConnectionError",
+    ),
+    "the error of requests": (
+        fails_with(requests.ConnectionError("caído")),
+        "el servicio lanzó el ConnectionError de requests, que es otra clase",
     ),
     "a timeout": (fails_with(TimeoutError()), "el servicio lanzó TimeoutError"),
     "with an argument": (lambda fallos: lambda pedido: "cobrado", "llamado sin argumentos, lanzó TypeError"),
@@ -975,6 +1077,12 @@ CB_5A_WRONG = {
 @table(CB_5A_WRONG)
 def test_cb_5a_wrong(quick, answer, hint):
     assert_wrong("CB-5a", answer, hint_contains=hint)
+
+
+def test_cb_5a_a_count_for_all_is_told_also_when_it_was_checked_before():
+    compartida = one_count_for_all()
+    check("CB-5a", compartida)
+    assert_wrong("CB-5a", compartida, hint_contains="¿cuáles tienen que fallar, y empieza cada servicio")
 
 
 def test_cb_5a_shared_count_is_told_by_its_own_hint():
@@ -1093,6 +1201,14 @@ def looked_at_outside(fallos):
     return [*vistos, breaker.state]
 
 
+def without_advancing(fallos):
+    reloj, servicio = labkit.ManualClock(), with_a_lock(fallos)
+    breaker = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10, clock=reloj)
+    for _ in range(fallos + 1):
+        intentar(breaker.call, servicio)
+    return [c.state for c in breaker.changes]
+
+
 def waits_for_real(fallos):
     breaker, servicio = CircuitBreaker("pagos", fail_threshold=3, reset_timeout=10), with_a_lock(fallos)
     while intentar(breaker.call, servicio) != "cobrado":
@@ -1109,6 +1225,11 @@ def lets_it_through(fallos):
 CB_5B_WRONG = {
     "no step": (story(step=0), "¿adelantas el reloj después de cada llamada"),
     "waits": (waits_for_real, "No hace falta esperar de verdad"),
+    "no step in a for": (
+        without_advancing,
+        "historia(3) devolvió ['closed', 'open']: el circuito se quedó abierto. ¿Adelantas el reloj "
+        "después de cada llamada, y sigues llamando?",
+    ),
     "looked at outside": (looked_at_outside, "¿quién lo recuerda después?"),
     "threshold 2": (story(threshold=2), "historia(3) devolvió ['closed', 'open', 'half-open', 'open'"),
     "threshold 5": (story(threshold=5), "historia(3) devolvió ['closed']"),
@@ -1122,7 +1243,7 @@ CB_5B_WRONG = {
     ),
     "texts of changes": (
         story(tell=lambda breaker: [str(c) for c in breaker.changes]),
-        "falta el estado con el que",
+        "se piden los nombres de los estados",
     ),
     "the last": (story(tell=lambda breaker: breaker.state), "historia(3) devolvió un texto"),
     "nothing": (story(tell=lambda breaker: None), "¿falta el return?"),
@@ -1201,7 +1322,7 @@ class WithASemaphore:
         with self._candado:
             if self.estado != "half-open":
                 return self.estado == "closed"
-        return self._permisos.acquire(blocking=False)
+            return self._permisos.acquire(blocking=False)
 
     def registrar(self, resultado):
         with self._candado:
@@ -1226,6 +1347,30 @@ class WithASemaphore:
             raise
         self.registrar("bien")
         return valor
+
+
+class LooksAgain(WithASemaphore):
+    """No lock to get in: the permit first, then the state, which changes before any permit comes back."""
+
+    def permitir(self):
+        if not self._permisos.acquire(blocking=False):
+            return self.estado == "closed"
+        if self.estado == "half-open":
+            return True
+        self._permisos.release()
+        return self.estado == "closed"
+
+    def registrar(self, resultado):
+        with self._candado:
+            if self.estado != "half-open":
+                return
+            if resultado == "bien":
+                self._faltan -= 1
+                if not self._faltan:
+                    self.estado = "closed"
+            if resultado == "mal":
+                self.estado = "open"
+            self._permisos.release()
 
 
 class WithAProperty:
@@ -1297,7 +1442,7 @@ class Inherits(WithALock):
             return funcion()
 
 
-CB_7_RIGHT = {cls.__name__: cls for cls in (WithALock, WithASemaphore, WithAProperty, Inherits)}
+CB_7_RIGHT = {cls.__name__: cls for cls in (WithALock, WithASemaphore, LooksAgain, WithAProperty, Inherits)}
 
 
 @each(CB_7_RIGHT)
@@ -1478,6 +1623,78 @@ def calls_and_raises_another(self, funcion):
         raise RuntimeError("falló") from error
 
 
+def calls_and_gives_back_twice(self, funcion):
+    if not self.permitir():
+        raise CircuitOpenError("pagos", self.estado, 1)
+    try:
+        valor = funcion()
+    except ValueError:
+        self.registrar("nada")
+        raise
+    except Exception:
+        self.registrar("mal")
+        raise
+    else:
+        self.registrar("bien")
+        return valor
+    finally:
+        self.permisos += 1
+
+
+def calls_and_gives_back_twice_what_does_not_count(self, funcion):
+    try:
+        return WithALock.llamar(self, funcion)
+    except ValueError:
+        self.permisos += 1
+        raise
+
+
+def calls_and_gives_back_twice_when_good(self, funcion):
+    valor = WithALock.llamar(self, funcion)
+    self.permisos += 1
+    return valor
+
+
+class LooksWithoutALock(WithASemaphore):
+    def permitir(self):
+        if self.estado != "half-open":
+            return self.estado == "closed"
+        return self._permisos.acquire(blocking=False)
+
+
+class LooksUnderALockOfItsOwn(WithASemaphore):
+    def permitir(self):
+        with self._candado:
+            if self.estado != "half-open":
+                return self.estado == "closed"
+        return self._permisos.acquire(blocking=False)
+
+
+class LooksAgainTooEarly(LooksAgain):
+    """It looks again, but here a permit comes back before the state changes."""
+
+    registrar = WithASemaphore.registrar
+
+
+def registers_deciding_outside_the_lock(self, resultado):
+    if self.estado != "half-open":
+        return
+    with self.candado:
+        self.permisos += 1
+        self.exitos -= resultado == "bien"
+        if resultado == "mal":
+            self.estado = "open"
+        elif self.exitos == 0:
+            self.estado = "closed"
+
+
+def registers_nothing_without_a_lock(self, resultado):
+    if resultado == "nada" and self.estado == "half-open":
+        self.permisos += 1
+    else:
+        WithALock.registrar(self, resultado)
+
+
 class Shared:
     candado = threading.Lock()
     ocupados = 0
@@ -1532,8 +1749,35 @@ CB_7_WRONG = {
         "con el circuito cerrado, permitir() dijo que no",
     ),
     "keeps the lock": (but(permitir=permits_and_keeps_the_lock), "o sin soltarlo?"),
-    "no lock": (but(permitir=permits_without_a_lock), "a la vez"),
-    "no lock at the end": (but(registrar=registers(lock=False)), "con permisos=4 y doce hilos a la vez"),
+    # which of the two tells it is luck
+    "no lock": (but(permitir=permits_without_a_lock), "¿qué pasa entre mirar si hay permiso y ocuparlo?"),
+    "no lock at the end": (
+        but(registrar=registers(lock=False)),
+        "¿qué pasa entre mirar el estado y ocupar el permiso?",
+    ),
+    "no lock for nothing": (
+        but(registrar=registers_nothing_without_a_lock),
+        "con permisos=4 y doce hilos a la vez",
+    ),
+    "looks without a lock": (LooksWithoutALock, "dijo que sí con el circuito ya abierto"),
+    "takes after the lock": (LooksUnderALockOfItsOwn, "¿qué pasa entre mirar el estado y ocupar el permiso?"),
+    "looks again too early": (LooksAgainTooEarly, "su registrar('mal') se paró a medio camino"),
+    "decides twice": (
+        but(registrar=registers_deciding_outside_the_lock),
+        "con exitos=1, un registrar('bien') se paró a medio camino, un registrar('mal') lo adelantó",
+    ),
+    "two given back by llamar": (
+        but(llamar=calls_and_gives_back_twice),
+        "con permisos=1 y exitos=2, tras una llamada que fue bien, pasan dos",
+    ),
+    "two given back after ValueError": (
+        but(llamar=calls_and_gives_back_twice_what_does_not_count),
+        "con permisos=1, tras una llamada que lanzó ValueError, pasan dos: ¿cuántas veces se devuelve",
+    ),
+    "two given back when good": (
+        but(llamar=calls_and_gives_back_twice_when_good),
+        "¿cuántas veces se devuelve su permiso?",
+    ),
     "not given back": (but(registrar=registers(gives_back=())), "¿quién devuelve el permiso?"),
     "not given back when good": (
         but(registrar=registers(gives_back=("mal", "nada"))),

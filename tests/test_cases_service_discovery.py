@@ -121,9 +121,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(service_discovery, "_SLOW", 1.2)
     for exercise in EXERCISES:
         monkeypatch.setattr(exercise, "deadline", 5)
-    patient = service_discovery._eventually
+    patient = service_discovery.eventually
     monkeypatch.setattr(
-        service_discovery, "_eventually", lambda condition, timeout: patient(condition, min(timeout, 1))
+        service_discovery, "eventually", lambda condition, timeout: patient(condition, min(timeout, 1))
     )
 
 

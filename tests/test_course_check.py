@@ -568,12 +568,7 @@ def test_an_answer_that_waits_does_not_stop_who_is_traced_meanwhile():
     assert "call" in calls
 
 
-@pytest.mark.parametrize(
-    "answer", [lambda: 1 / 0, lambda: next(iter(int, 1)), lambda: [0 for _ in iter(int, 1)]]
-)
-def test_an_answer_that_failed_or_was_stopped_does_not_stop_who_is_traced_later(answer):
-    """Nor after it: setting an exception, even none, leaves a note until some thread raises one."""
-    call_with_deadline(answer, 0.05)
+def assert_a_traced_thread_runs():
     calls = []
     before = sys.gettrace()
 
@@ -589,3 +584,30 @@ def test_an_answer_that_failed_or_was_stopped_does_not_stop_who_is_traced_later(
     thread.join(5)
     assert not thread.is_alive()
     assert "call" in calls
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda: 1 / 0, lambda: next(iter(int, 1)), lambda: [0 for _ in iter(int, 1)]]
+)
+def test_an_answer_that_failed_or_was_stopped_does_not_stop_who_is_traced_later(answer):
+    """Nor after it: setting an exception, even none, leaves a note until some thread raises one."""
+    call_with_deadline(answer, 0.05)
+    assert_a_traced_thread_runs()
+
+
+def test_an_answer_that_raises_after_its_deadline_does_not_stop_who_is_traced_later():
+    """It raised by itself, between two tries to stop it."""
+    release = threading.Event()
+
+    def answer():
+        release.wait()
+        raise RuntimeError
+
+    before = set(threading.enumerate())
+    assert call_with_deadline(answer, 0.05).late
+    time.sleep(0.1)  # the second try comes 0.2 s after the first, and the third 0.3 s after that
+    release.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
+    assert_a_traced_thread_runs()

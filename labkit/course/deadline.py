@@ -166,6 +166,7 @@ class _CallThread(threading.Thread):
             if self._try_to_stop():
                 return
             wait = min(1.5 * wait, _SLOWEST_RETRY)
+        _forget_async_exceptions()  # it ended between two tries, and disarmed itself
 
     # CPython makes the exception's instance in the thread itself, when the first handler is entered (3.11) or
     # when it is raised (later). The `__init__`s below run then. They are C functions: Python code there would

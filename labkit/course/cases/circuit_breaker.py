@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import os
 import re
 import sys
 import tempfile
@@ -16,15 +15,18 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import CoroutineType, FrameType
+from types import CoroutineType
 from typing import Any
 from unittest import mock
 
 import requests
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
+from labkit.course.cases.eventually import eventually
+from labkit.course.cases.overtaking import Race, before_each_opcode, overtakings
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
+from labkit.patterns.circuit_breaker.events import STATES
 from labkit.waiting import ManualClock
 
 # Those that only a reader can judge.
@@ -52,9 +54,8 @@ def thresholds_are_measured(case: Case, medir_umbral: Any, tabla_umbral: Any, al
         )
         _expect_row(case, f"la fila del umbral {threshold}", row, _COUNTS, "medir_umbral")
     case.expect(1 in tabla_umbral, "en tabla_umbral falta el umbral 1")
-    case.expect(
-        len(tabla_umbral) >= 4, f"tabla_umbral tiene {len(tabla_umbral)} umbrales y se piden cuatro o más"
-    )
+    count = "1 umbral" if len(tabla_umbral) == 1 else f"{len(tabla_umbral)} umbrales"
+    case.expect(len(tabla_umbral) >= 4, f"tabla_umbral tiene {count} y se piden cuatro o más")
 
 
 @THRESHOLDS.case("al repetir tus medidas", raised=f"¿cambiaste medir_umbral? Si hace falta, {_PREPARE}")
@@ -193,7 +194,9 @@ def waits_conclusion(case: Case, medir_espera: Any, tabla_espera: Any, le_da_igu
 
 RECORD = Exercise("CB-4", writes="registrar_cambios", deadline=10)
 _WHAT_IT_DOES = "¿qué hace registrar_cambios con el breaker y la ruta que recibe?"
-_STATES = re.compile(r"(?:half|forced)[-_ ]open|closed|open|disabled", re.IGNORECASE)
+# As the circuit writes them, and as somebody else might.
+_STATES = re.compile(r"(?:half|forced)-open|closed|open|disabled")
+_STATES_SOMEHOW = re.compile(r"(?:half|forced)[-_ ]open|closed|open|disabled", re.IGNORECASE)
 
 
 @RECORD.case("cuando un circuito se abre", raised=_WHAT_IT_DOES)
@@ -205,7 +208,10 @@ def opening_is_recorded(case: Case, registrar_cambios: Any) -> None:
     file.expect_nothing("antes de que cambiara ningún estado")
     circuit.fail(2)
     file.expect_no_error()
-    case.expect(file.path.exists(), "el circuito se abrió y el archivo no existe: ¿quién avisa a tu función?")
+    case.expect(
+        file.path.exists(),
+        "el circuito se abrió y el archivo no existe: ¿quién avisa a tu función? ¿Y dónde escribe, y cuándo?",
+    )
     case.expect(
         file.lines(),
         "el circuito se abrió y el archivo está vacío: ¿cuándo llega al disco lo que escribes? "
@@ -227,7 +233,7 @@ def whole_way_is_recorded(case: Case, registrar_cambios: Any) -> None:
     file.expect_no_error()
     case.expect(
         len(file.lines()) == 1,
-        f"el circuito cambió una vez y rechazó tres llamadas, y el archivo tiene {len(file.lines())} líneas: "
+        f"el circuito cambió una vez y rechazó tres llamadas, y el archivo tiene {_lines(len(file.lines()))}: "
         "¿qué sucesos anotas?",
     )
     circuit.wait()
@@ -311,7 +317,7 @@ def threads_write(case: Case, registrar_cambios: Any) -> None:
     lines = file.lines()
     case.expect(
         len(lines) == 8 * 15,
-        f"ocho circuitos cambiaron 15 veces cada uno y el archivo tiene {len(lines)} líneas: "
+        f"ocho circuitos cambiaron 15 veces cada uno y el archivo tiene {_lines(len(lines))}: "
         "¿se pisan los que escriben a la vez?",
     )
     one_way = [("closed", "open"), ("open", "half-open"), ("half-open", "closed")] * 5
@@ -380,14 +386,16 @@ class _File:
             self._errors.append(error)
 
     def lines(self) -> list[str]:
+        return [line for line in self._text().splitlines() if line.strip()]
+
+    def _text(self) -> str:
         if not self.path.exists():
-            return []
+            return ""
         data = self.path.read_bytes()
         try:
-            text = data.decode("utf-8")
+            return data.decode("utf-8")
         except UnicodeDecodeError:  # Windows, when nobody said an encoding
-            text = data.decode("cp1252", errors="replace")
-        return [line for line in text.splitlines() if line.strip()]
+            return data.decode("cp1252", errors="replace")
 
     def expect_no_error(self) -> None:
         if self._errors:
@@ -415,15 +423,20 @@ class _File:
         for line, change in zip(lines, changes, strict=False):
             if not _tells(line, change):
                 name, previous, state = change
-                self._case.fail(
-                    f"«{name}» pasó de {previous} a {state} y la línea dice «{_short(line)}»: "
-                    "se piden el nombre, el estado anterior y el nuevo"
-                )
+                told = f"«{name}» pasó de {previous} a {state} y la línea dice «{_short(line)}»"
+                if _tells(line, change, _STATES_SOMEHOW):
+                    self._case.fail(f"{told}: los estados se piden escritos como los escribe el circuito")
+                self._case.fail(f"{told}: se piden el nombre, el estado anterior y el nuevo")
         if len(lines) < len(changes):
             told = ", ".join(f"{previous} → {state}" for _, previous, state in changes)
             self._case.fail(
                 f"los cambios fueron {told}; la última llamada ya volvió y el archivo tiene "
-                f"{_lines(len(lines))} de {len(changes)}: ¿cuál falta, y cuándo llega al disco?"
+                f"{_lines(len(lines))} de {len(changes)}: "
+                + (
+                    "¿termina cada línea en un salto de línea?"
+                    if lines and not self._text().endswith(("\n", "\r"))
+                    else "¿cuál falta, y cuándo llega al disco?"
+                )
             )
         if len(lines) > len(changes):
             happened = "un cambio" if len(changes) == 1 else f"{len(changes)} cambios"
@@ -437,13 +450,13 @@ def _lines(count: int) -> str:
     return "1 línea" if count == 1 else f"{count} líneas"
 
 
-def _tells(line: str, change: tuple[str, str, str]) -> bool:
-    """Whether a line, of text or JSON, holds the circuit's name and both states."""
+def _tells(line: str, change: tuple[str, str, str], states: re.Pattern[str] = _STATES) -> bool:
+    """Whether a line, of text or JSON, holds the circuit's name and both states, written in one of those ways."""
     name, previous, state = change
     text = line
     with suppress(ValueError):
         text = json.dumps(json.loads(line), ensure_ascii=False)
-    found = Counter(re.sub("[_ ]", "-", word.lower()) for word in _STATES.findall(text.replace(name, "")))
+    found = Counter(re.sub("[_ ]", "-", word.lower()) for word in states.findall(text.replace(name, "")))
     return name in text and found[previous] > 0 and found[state] > 0
 
 
@@ -477,37 +490,11 @@ def _in_threads(functions: Iterable[Callable[[], Any]]) -> list[BaseException | 
 # What is not guarded by a lock hardly ever goes wrong by itself in CPython. Threads that pause at every step of
 # the answer's own code do what the worst luck would do.
 _STEP = 0.0002
-_NOT_ANSWERS = (
-    str(Path(__file__).parents[2]),
-    str(Path(os.__file__).parent),
-    str(Path(os.__file__).parent.resolve()),
-    "<frozen",
-)
 
 
 def _at_every_step(function: Callable[[], Any]) -> Callable[[], Any]:
-    """Return `function` made to let the other threads go on after every instruction of the answer."""
-
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename.startswith(_NOT_ANSWERS):
-            return None
-        frame.f_trace_opcodes = True
-        return pause
-
-    def pause(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode":
-            time.sleep(_STEP)
-        return pause
-
-    def slowly() -> Any:
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            return function()
-        finally:
-            sys.settrace(before)
-
-    return slowly
+    """Return `function` made to let the other threads go on before every instruction of the answer."""
+    return before_each_opcode(function, lambda: time.sleep(_STEP))
 
 
 # CB-5a · a service that recovers
@@ -523,6 +510,11 @@ def fails_and_recovers(case: Case, servicio_que_se_recupera: Any) -> None:
     seen = [_payment(case, service) for _ in range(6)]
     wanted = ["fallo"] * 3 + ["cobrado"] * 3
     case.expect(
+        "fallo" in seen,
+        f"con fallos=3, seis llamadas dieron {', '.join(seen)}: "
+        "¿cuáles tienen que fallar, y empieza cada servicio su cuenta desde cero?",
+    )
+    case.expect(
         seen == wanted,
         f"con fallos=3, seis llamadas dieron {', '.join(seen)}: ¿cuándo deja de fallar, y vuelve a hacerlo?",
     )
@@ -533,11 +525,15 @@ def other_counts(case: Case, servicio_que_se_recupera: Any) -> None:
     for failures in (0, 1, 7):
         service = _service(case, servicio_que_se_recupera, failures)
         seen = [_payment(case, service) for _ in range(9)]
-        count = seen.count("fallo")
+        if seen == ["fallo"] * failures + ["cobrado"] * (9 - failures):
+            continue
+        told = f"con fallos={failures}, de nueve llamadas fallaron {seen.count('fallo')}"
+        again = _service(case, servicio_que_se_recupera, 3)
         case.expect(
-            seen == ["fallo"] * failures + ["cobrado"] * (9 - failures),
-            f"con fallos={failures}, de nueve llamadas fallaron {count}: ¿usas el número que te dieron?",
+            [_payment(case, again) for _ in range(6)] == ["fallo"] * 3 + ["cobrado"] * 3,
+            f"{told}, y un servicio con fallos=3 ya no falla como el primero: ¿lleva cada servicio su propia cuenta?",
         )
+        case.fail(f"{told}: ¿usas el número que te dieron?")
 
 
 @RECOVERS.case("con dos servicios", raised="¿qué comparten dos servicios?", late=_HANGS)
@@ -549,6 +545,25 @@ def services_are_apart(case: Case, servicio_que_se_recupera: Any) -> None:
         seen == ["fallo"] * 4 + ["cobrado"] * 2,
         "dos servicios con fallos=2, llamados por turnos, no fallan dos veces cada uno: ¿quién lleva la cuenta?",
     )
+
+
+@RECOVERS.case("si una llamada adelanta a otra", raised="¿qué comparten los hilos?", late=_HANGS)
+def one_call_overtakes(case: Case, servicio_que_se_recupera: Any) -> None:
+    def race() -> Race[list[str]]:
+        service = _service(case, servicio_que_se_recupera, 1)
+        seen: list[str] = []
+
+        def call() -> None:
+            seen.append(_payment(case, service))
+
+        return Race(call, call, seen, afterwards=call)
+
+    for seen in overtakings(race):
+        case.expect(
+            seen.count("fallo") == 1,
+            f"con fallos=1, un hilo se paró a medio camino, otro llamó entretanto, y de tres llamadas fallaron "
+            f"{seen.count('fallo')}: ¿qué leyó una, o iba a leer, que la otra cambió?",
+        )
 
 
 @RECOVERS.case("con veinte hilos a la vez", raised="¿qué comparten los hilos?", late=_HANGS)
@@ -584,8 +599,13 @@ def _service(case: Case, make: Any, failures: int) -> Any:
 def _payment(case: Case, service: Any) -> str:
     try:
         result = service()
-    except (ConnectionError, requests.ConnectionError):
+    except ConnectionError:
         return "fallo"
+    except requests.ConnectionError:
+        case.fail(
+            "el servicio lanzó el ConnectionError de requests, que es otra clase: se pide el de Python, "
+            "que no hay que importar"
+        )
     except TypeError as error:
         case.fail(f"el servicio, llamado sin argumentos, lanzó {described(error)}")
     except Exception as error:
@@ -640,9 +660,18 @@ def _expect_story(case: Case, historia: Any, failures: int) -> None:
         f"en lo que devolvió {call} hay {kind(next((s for s in states if not isinstance(s, str)), ''))}: "
         "se piden los estados, en texto",
     )
+    case.expect(
+        all(state in STATES for state in states),
+        f"{call} devolvió {states}: se piden los nombres de los estados, y nada más",
+    )
     wanted = _story(failures)
     case.expect(
         states[:1] == ["closed"], f"{call} devolvió {states}: falta el estado con el que empieza el circuito"
+    )
+    case.expect(
+        states != ["closed", "open"],
+        f"{call} devolvió {states}: el circuito se quedó abierto. ¿Adelantas el reloj después de cada llamada, y "
+        "sigues llamando?",
     )
     case.expect(
         "half-open" in states or "half-open" not in wanted,
@@ -759,6 +788,9 @@ def calls_pass_through(case: Case, half_open: Any) -> None:
         f"llamar devolvió {returned if returned is None else kind(returned)}, y no lo que devolvió funcion",
     )
     _expect_state(case, circuit, "closed", "tras una llamada que fue bien, con exitos=1")
+    circuit = half_open(1, 2)
+    circuit.llamar(lambda: value)
+    _expect_one_permit(case, circuit, "con permisos=1 y exitos=2, tras una llamada que fue bien")
     for error in (ConnectionError("caído"), KeyError("clave")):
         circuit = half_open(1, 1)
         _expect_raised(case, circuit, error)
@@ -779,6 +811,7 @@ def what_does_not_count(case: Case, half_open: Any) -> None:
                 f"una llamada lanzó {name} y la siguiente ya no pudo pasar: ¿quién devuelve su permiso?",
             )
             _expect_state(case, circuit, "half-open", f"tras una llamada que lanzó {name}")
+        _expect_one_permit(case, circuit, f"con permisos=1, tras una llamada que lanzó {name}")
 
 
 @HALF_OPEN.case("con cincuenta hilos a la vez", raised="¿qué hace llamar cuando no hay permiso?", late=_HOLDS)
@@ -812,7 +845,7 @@ def _expect_only_probes(case: Case, circuit: Any, permits: int) -> None:
     threads = [threading.Thread(target=call, daemon=True) for _ in range(50)]
     for thread in threads:
         thread.start()
-    _eventually(lambda: len(inside) + len(refused) + len(other) >= 50, 3)
+    eventually(lambda: len(inside) + len(refused) + len(other) >= 50, 3)
     entered, sent_away = len(inside), len(refused)
     leave.set()
     for thread in threads:
@@ -831,6 +864,99 @@ def _expect_only_probes(case: Case, circuit: Any, permits: int) -> None:
     )
     case.expect(entered == permits, seen)
     _expect_state(case, circuit, "closed", f"con permisos={permits}, tras acabar bien las pruebas")
+
+
+_STOPPED = "se paró a medio camino"
+
+
+@HALF_OPEN.case(
+    "si un hilo adelanta a otro que pide permiso", raised="¿qué comparten los hilos?", late=_HOLDS
+)
+def one_overtakes_who_asks(case: Case, half_open: Any) -> None:
+    def ask(circuit: Any) -> bool:
+        return _allowed(case, circuit)
+
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, ask, ask, taken=0)):
+        case.expect(
+            [circuit.slow, circuit.quick].count(True) == 1,
+            f"con permisos=1, un permitir() {_STOPPED}, otro lo adelantó, y dijeron {circuit.slow} y {circuit.quick}: "
+            "¿qué pasa entre mirar si hay permiso y ocuparlo?",
+        )
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, ask, _registers("mal"))):
+        case.expect(
+            circuit.slow is False,
+            f"con el único permiso ocupado, permitir() {_STOPPED}, la prueba que lo ocupaba acabó «mal», y permitir() "
+            "dijo que sí con el circuito ya abierto: ¿qué pasa entre mirar el estado y ocupar el permiso?",
+        )
+    for circuit in overtakings(_half_open_race(half_open, 1, 1, _registers("mal"), ask)):
+        case.expect(
+            circuit.quick is False,
+            f"con el único permiso ocupado, su registrar('mal') {_STOPPED} y permitir() dijo que sí: "
+            "¿se ve libre el permiso antes de que el circuito esté abierto?",
+        )
+
+
+@HALF_OPEN.case("si un hilo adelanta a otro que registra", raised="¿qué comparten los hilos?", late=_HOLDS)
+def one_overtakes_who_registers(case: Case, half_open: Any) -> None:
+    for circuit in overtakings(_half_open_race(half_open, 2, 2, _registers("bien"), _registers("bien"))):
+        case.expect(
+            circuit.state == "closed",
+            f"con exitos=2, un registrar('bien') {_STOPPED}, otro lo adelantó, y estado es {circuit.state!r}: "
+            "¿qué leyó uno que el otro cambió?",
+        )
+    for first, second in (("bien", "mal"), ("mal", "bien")):
+        for circuit in overtakings(_half_open_race(half_open, 2, 1, _registers(first), _registers(second))):
+            case.expect(
+                circuit.state == circuit.quick != "half-open",
+                f"con exitos=1, un registrar({first!r}) {_STOPPED}, un registrar({second!r}) lo adelantó y dejó "
+                f"{circuit.quick!r}, y al acabar el primero estado es {circuit.state!r}: ¿estaba ya decidido?",
+            )
+
+
+class _Raced:
+    """A Semiabierto, some of its permits taken, and what two threads that used it got."""
+
+    slow: Any = None
+    quick: Any = None
+
+    def __init__(self, circuit: Any, taken: int) -> None:
+        self.circuit = circuit
+        for _ in range(taken):
+            circuit.permitir()
+
+    @property
+    def state(self) -> Any:
+        return self.circuit.estado
+
+
+def _half_open_race(
+    half_open: Any,
+    permits: int,
+    successes: int,
+    slow: Callable[[Any], Any],
+    quick: Callable[[Any], Any],
+    taken: int | None = None,
+) -> Callable[[], Race[_Raced]]:
+    def race() -> Race[_Raced]:
+        raced = _Raced(half_open(permits, successes), permits if taken is None else taken)
+
+        def run_slow() -> None:
+            raced.slow = slow(raced.circuit)
+
+        def run_quick() -> None:
+            raced.quick = quick(raced.circuit)
+
+        return Race(run_slow, run_quick, raced)
+
+    return race
+
+
+def _registers(result: str) -> Callable[[Any], Any]:
+    def register(circuit: Any) -> Any:
+        circuit.registrar(result)
+        return circuit.estado
+
+    return register
 
 
 @HALF_OPEN.case("con el peor reparto de turnos entre hilos", raised="¿qué comparten los hilos?", late=_HOLDS)
@@ -867,6 +993,12 @@ def _allowed(case: Case, circuit: Any) -> bool:
     return bool(answer)
 
 
+def _expect_one_permit(case: Case, circuit: Any, when: str) -> None:
+    """Take the permit that a call of `llamar` gave back; fail unless it is there, and no other."""
+    case.expect(_allowed(case, circuit), f"{when}, permitir() dijo que no: ¿quién devuelve su permiso?")
+    case.expect(not _allowed(case, circuit), f"{when}, pasan dos: ¿cuántas veces se devuelve su permiso?")
+
+
 def _expect_state(case: Case, circuit: Any, state: str, when: str) -> None:
     found = getattr(circuit, "estado", None)
     case.expect(found == state, f"{when}, estado es {found!r} y se pide {state!r}")
@@ -898,16 +1030,6 @@ def _expect_refused(case: Case, circuit: Any) -> None:
         circuit.llamar(lambda: called.append(1))
         case.expect(called, "con el circuito abierto, llamar no lanzó CircuitOpenError")
     case.expect(not called, "con el circuito abierto, llamar llegó a llamar a funcion")
-
-
-def _eventually(condition: Callable[[], object], timeout: float) -> bool:
-    """Wait until the condition holds; False when `timeout` seconds pass first."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return bool(condition())
 
 
 # CB-8 · an audit

@@ -26,6 +26,7 @@ from labkit.course.cases.asking import (
     json_object,
     kind,
 )
+from labkit.course.cases.eventually import eventually
 from labkit.course.exercise import Case, Exercise
 from labkit.course.serving import running
 from labkit.service import Group, Service
@@ -355,13 +356,13 @@ def watch_removes_the_dead(case: Case, vigilar: Any) -> None:
     registry = Registro([well[0], _DEAD, well[1]])
     watch = case.enter(_Watch.over(vigilar, registry))
     # Who has read the list so often and removed nobody will not do it any more.
-    gone = _eventually(
+    gone = eventually(
         lambda: _DEAD not in registry.now() or watch.ended or registry.removed or registry.reads > 25, 8
     )
-    gone = gone and _eventually(lambda: _DEAD not in registry.now() or watch.ended, 1)
+    gone = gone and eventually(lambda: _DEAD not in registry.now() or watch.ended, 1)
     _expect_no_error(case, watch)
     if lost := set(well) & registry.removed:
-        again = _eventually(lambda: registry.registered & lost, 1)
+        again = eventually(lambda: registry.registered & lost, 1)
         case.fail(
             "vigilar quitó una dirección sana, aunque luego la volvió a registrar: en ese momento un cliente no la encuentra"
             if again
@@ -386,9 +387,9 @@ def watch_goes_on(case: Case, vigilar: Any) -> None:
     first, second = (case.enter(running(_with_health(200))) for _ in range(2))
     registry = Registro([first.url, second.url])
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: _answered(first) and _answered(second), 3)
+    eventually(lambda: _answered(first) and _answered(second), 3)
     second.kill()
-    gone = _eventually(lambda: second.url not in registry.now() or watch.ended, 6)
+    gone = eventually(lambda: second.url not in registry.now() or watch.ended, 6)
     _expect_no_error(case, watch)
     case.expect(
         second.url not in registry.now() or not watch.ended,
@@ -400,7 +401,7 @@ def watch_goes_on(case: Case, vigilar: Any) -> None:
     )
     registry.join(_DEAD)
     case.expect(
-        _eventually(lambda: _DEAD not in registry.now(), 6),
+        eventually(lambda: _DEAD not in registry.now(), 6),
         "se registró una dirección muerta con vigilar en marcha y ahí sigue: ¿cuándo lee tu bucle la lista?",
     )
     case.expect(registry.now() == [first.url], "la que sigue viva ya no está en el registro")
@@ -420,10 +421,10 @@ def watch_is_not_alone(case: Case, vigilar: Any) -> None:
     for url in (first.url, leaver, _DEAD):
         registry.join(url)
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: _DEAD not in registry.now() or watch.ended, 6)
+    eventually(lambda: _DEAD not in registry.now() or watch.ended, 6)
     # It may be about to remove more: let it come to the end of its round.
     watch.finish.set()
-    _eventually(lambda: watch.ended, 2)
+    eventually(lambda: watch.ended, 2)
     _expect_no_error(case, watch)
     case.expect(
         newcomer not in registry.removed and newcomer in registry.now(),
@@ -443,7 +444,7 @@ def watch_keeps_its_pace(case: Case, vigilar: Any) -> None:
     registry = Registro([well.url])
     watch = case.enter(_Watch.over(vigilar, registry))
     began = time.monotonic()
-    _eventually(lambda: len(rounds) > 2 or watch.ended, 8)
+    eventually(lambda: len(rounds) > 2 or watch.ended, 8)
     seconds = time.monotonic() - began
     _expect_no_error(case, watch)
     case.expect(not watch.ended, _ENDED)
@@ -463,9 +464,9 @@ def watch_keeps_its_pace(case: Case, vigilar: Any) -> None:
 def watch_rests(case: Case, vigilar: Any) -> None:
     registry = Registro([])
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: registry.reads or watch.ended, 4)
+    eventually(lambda: registry.reads or watch.ended, 4)
     before, began = registry.reads, time.monotonic()
-    _eventually(lambda: watch.ended, 0.5)
+    eventually(lambda: watch.ended, 0.5)
     per_second = (registry.reads - before) / (time.monotonic() - began)
     _expect_no_error(case, watch)
     case.expect(not watch.ended, _ENDED)
@@ -479,12 +480,12 @@ def watch_rests(case: Case, vigilar: Any) -> None:
 def watch_ends(case: Case, vigilar: Any) -> None:
     registry = Registro([case.enter(running(_with_health(200))).url])
     watch = case.enter(_Watch.over(vigilar, registry))
-    _eventually(lambda: registry.reads > 1 or watch.ended, 4)
+    eventually(lambda: registry.reads > 1 or watch.ended, 4)
     _expect_no_error(case, watch)
     case.expect(not watch.ended, _ENDED)
     watch.finish.set()
     case.expect(
-        _eventually(lambda: watch.ended, 5), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?"
+        eventually(lambda: watch.ended, 5), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?"
     )
 
 
@@ -1115,13 +1116,3 @@ def _registry_app(urls: Callable[[], list[str] | None]) -> Flask:
         return (jsonify(error="avería"), 500) if found is None else jsonify(urls=found)
 
     return app
-
-
-def _eventually(condition: Callable[[], object], timeout: float) -> bool:
-    """Wait until the condition holds; False when `timeout` seconds pass first."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return bool(condition())
