@@ -474,6 +474,34 @@ class TestRun:
 
         assert_wrong("BH-6", answer, hint_contains="que hereda de BaseException salió de ejecutar")
 
+    def test_true_in_place_of_the_value(self):
+        def answer(tareas, hilos=3):
+            return [(estado, valor or True) for estado, valor in by_map(tareas, hilos)]
+
+        assert_wrong("BH-6", answer, hint_contains="se pide el valor que devolvió la función")
+
+    def test_what_goes_to_the_root_logger_is_not_shown_and_leaves_no_handler(self, capfd):
+        def answer(tareas, hilos=3):
+            def intentar(tarea):
+                try:
+                    return "ok", tarea[1]()
+                except BaseException as error:
+                    logging.exception(tarea[0])
+                    return "error", error
+
+            with ThreadPoolExecutor(hilos) as grupo:
+                return list(grupo.map(intentar, tareas))
+
+        root, own = logging.getLogger(), logging.getLogger("tareas")
+        handlers, root.handlers = root.handlers, []
+        try:
+            assert_wrong("BH-6", answer, hint_contains='logging.getLogger("tareas")')
+            assert_right("BH-6", by_map)
+            assert (root.handlers, own.handlers, own.propagate) == ([], [], True)
+        finally:
+            root.handlers = handlers
+        assert "Traceback" not in "".join(capfd.readouterr())
+
     @DIES
     def test_workers_that_die(self, monkeypatch):
         monkeypatch.setattr(bulkhead.RUN, "deadline", 1.5)
@@ -829,6 +857,20 @@ class TestBounded:
 
         assert_wrong("BH-7a", Answer, hint_contains="contestar al momento")
 
+    @pytest.mark.parametrize("seconds", [0.1, 1, 5])
+    def test_waits_a_little_for_room(self, seconds):
+        class Answer(WithExecutor):
+            def entregar(self, funcion):
+                cabe = self.sitios.acquire(timeout=seconds)
+                with self.candado:
+                    self.aceptadas += cabe
+                    self.rechazadas += not cabe
+                if cabe:
+                    self.grupo.submit(funcion).add_done_callback(lambda _: self.sitios.release())
+                return cabe
+
+        assert_wrong("BH-7a", Answer, hint_contains="¿espera entregar a que haya sitio?")
+
     def test_the_refused_are_run_all_the_same(self):
         class Answer(WithExecutor):
             def entregar(self, funcion):
@@ -944,7 +986,7 @@ class TestBounded:
                 self.aceptadas += not cabe
                 return cabe
 
-        assert_wrong("BH-7a", Answer, hint_contains="aceptadas vale 7")
+        assert_wrong("BH-7a", Answer, hint_contains="y, por lo que devolvió entregar, son 5")
 
     def test_a_failure_keeps_its_place(self, monkeypatch):
         monkeypatch.setattr(bulkhead, "_PATIENCE", 0.5)
@@ -1217,7 +1259,7 @@ class TestWatch:
             (lambda self, funcion, *args: self.bulkhead.call(funcion), "¿y sus argumentos?"),
             (
                 lambda self, funcion, *args: (self.bulkhead.call(funcion, *args), None)[1],
-                "llamar devolvió None",
+                "¿devuelves el resultado?",
             ),
             (
                 lambda self, funcion, *args: (self.bulkhead.call(funcion, *args), funcion(*args))[0],
@@ -1332,6 +1374,30 @@ class TestWatch:
                     self.bulkhead.limit - 1 if max(m, default=0) > self.objetivo else self.bulkhead.limit + 1
                 ),
                 "el límite quedó en 9",
+            ),
+            (
+                lambda self, m: (
+                    round(self.bulkhead.limit / 2)
+                    if max(m, default=0) > self.objetivo or self.carga() >= 0.9
+                    else self.bulkhead.limit + bool(m)
+                ),
+                "con límite 7 y una llamada lenta, el límite quedó en 4",
+            ),
+            (
+                lambda self, m: (
+                    self.bulkhead.limit // 2
+                    if max(m, default=0) > self.objetivo and self.carga() >= 0.9
+                    else self.bulkhead.limit + bool(m)
+                ),
+                "¿Hace falta también la carga?",
+            ),
+            (
+                lambda self, m: (
+                    (self.bulkhead.limit // 2 if self.carga() >= 0.9 else self.bulkhead.limit) + bool(m)
+                    if max(m, default=0) <= self.objetivo
+                    else self.bulkhead.limit // 2
+                ),
+                "¿se aplica más de una regla",
             ),
             (
                 lambda self, m: (
@@ -1719,9 +1785,15 @@ class TestProtected:
             ({"wrong_order": True}, "¿cuál de los dos va por fuera?"),
             ({"clock": time.monotonic}, "¿qué reloj mira el cortacircuitos"),
             ({"reset_timeout": 5}, "¿cuánto dura la espera?"),
+            ({"reset_timeout": 10}, "y qué espera?"),  # the default of the library, whatever is asked
             ({"reset_timeout": 60}, "y qué espera?"),
             ({"fail_threshold": 1}, "¿cuántos se piden"),
-            ({"fail_threshold": 4}, "la función se volvió a llamar"),
+            ({"fail_threshold": 3}, "¿cuántos se piden"),  # likewise
+            ({"fail_threshold": 4}, "¿con cuántos fallos se abre el circuito"),
+            ({"fail_threshold": 5}, "y con cuántos fallos se abre?"),
+            ({"exceptions": ConnectionError}, "y qué excepciones cuentan?"),
+            ({"waits": 0.1}, "¿espera alguien un permiso?"),
+            ({"waits": 1}, "¿espera alguien un permiso?"),
             ({"half_open_permits": 3}, "se pide una sola prueba"),
         ],
     )

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
+from labkit.course.cases.eventually import eventually
 from labkit.course.exercise import Case, Exercise
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError
 from labkit.patterns.circuit_breaker import CircuitOpenError
@@ -84,7 +85,7 @@ def table_was_measured(case: Case, tabla: Any, bastan: Any) -> None:
         )
         where = f" Es lo que sale con {owner}." if owner is not None else ""
         case.fail(
-            f"tabla[{workers}] dice {dict(row)}, y con {workers} hilos y {_TASKS} cobros no sale eso.{where} "
+            f"tabla[{workers}] dice {dict(row)}, y con {_workers(workers)} y {_TASKS} cobros no sale eso.{where} "
             "¿Con qué llamaste a medir, y la cambiaste?"
         )
 
@@ -101,12 +102,12 @@ def conclusion_follows(case: Case, tabla: Any, bastan: Any) -> None:
     rounds, best = _measured(workers)["rondas"], min(row["rondas"] for row in tabla.values())
     case.expect(
         rounds <= best,
-        f"con {workers} hilos hicieron falta {rounds} rondas, y en tu tabla hay {best}: "
+        f"con {_workers(workers)} hicieron falta {rounds} rondas, y en tu tabla hay {best}: "
         "¿de verdad no se acaba antes con más?",
     )
     case.expect(
         workers == 1 or _measured(workers - 1)["rondas"] > rounds,
-        f"con {workers} hilos se acaba en {rounds} rondas, pero también con menos: busca el menor. "
+        f"con {_workers(workers)} se acaba en {rounds} rondas, pero también con menos: busca el menor. "
         "¿Qué columna mide cuándo se acaba?",
     )
 
@@ -212,6 +213,11 @@ def one_fails(case: Case, ejecutar: Any) -> None:
     results = _results(case, ejecutar(tasks), 3)
     _expect_called_once(case, called, ("antes", "falla", "después"))
     case.expect(
+        not all(results[n][0] == "ok" for n in (0, 2)) or (results[0][1], results[2][1]) == (1, None),
+        f"las dos que van bien devolvieron 1 y None, y sus resultados traen {_shown(results[0][1])} y "
+        f"{_shown(results[2][1])}: se pide el valor que devolvió la función",
+    )
+    case.expect(
         results[0] == ("ok", 1) and results[2] == ("ok", None),
         f"las dos que van bien acabaron como {_shown(results[0])} y {_shown(results[2])}: {_STAYS_IN}",
     )
@@ -294,7 +300,7 @@ def failures_are_logged(case: Case, ejecutar: Any) -> None:
     records = [record for record in log.records if record.levelno >= logging.WARNING]
     case.expect(
         records,
-        "fallaron dos tareas y en logging.getLogger(«tareas») no hay ningún mensaje de error: "
+        'fallaron dos tareas y en logging.getLogger("tareas") no hay ningún mensaje de error: '
         "¿a qué registro escribes, y con qué nivel?",
     )
     levels = sorted({record.levelname for record in records if record.levelno != logging.ERROR})
@@ -396,13 +402,24 @@ class _Log(logging.Handler):
 
 @contextmanager
 def _log() -> Iterator[_Log]:
-    """What is logged under "tareas" meanwhile; with a handler there, nothing of it goes to the screen."""
-    handler, logger = _Log(), logging.getLogger("tareas")
+    """What is logged under "tareas" meanwhile. Nothing that the answer logs, there or elsewhere, is shown.
+
+    `logging.exception` adds a handler to the root, which would show in the kernel whatever is logged later.
+    """
+    handler, logger, root, silence = (
+        _Log(),
+        logging.getLogger("tareas"),
+        logging.getLogger(),
+        logging.NullHandler(),
+    )
+    propagates, logger.propagate = logger.propagate, False
+    handlers, root.handlers = root.handlers, [silence]
     logger.addHandler(handler)
     try:
         yield handler
     finally:
         logger.removeHandler(handler)
+        logger.propagate, root.handlers = propagates, handlers
 
 
 class _Inside:
@@ -425,6 +442,10 @@ class _Inside:
             self._now -= 1
 
 
+def _workers(count: int) -> str:
+    return f"{count} hilo{'' if count == 1 else 's'}"
+
+
 def _shown(thing: object) -> str:
     try:
         text = repr(thing)
@@ -437,19 +458,12 @@ def _name(error: BaseException) -> str:
     return "una excepción que hereda de BaseException" if isinstance(error, _OwnEnd) else described(error)
 
 
-def _eventually(condition: Callable[[], object], seconds: float | None = None) -> bool:
-    end = time.monotonic() + (_PATIENCE if seconds is None else seconds)
-    while not condition():
-        if time.monotonic() > end:
-            return bool(condition())
-        time.sleep(0.002)
-    return True
-
-
 # BH-7a · a bounded group of threads
 
 BOUNDED = Exercise("BH-7a", writes="GrupoAcotado", deadline=10)
 _BOUNDED_METHODS = ("entregar(funcion)", "cerrar()")
+# So many that are refused at once take no time; if each waits a little, they take longer than a busy machine does.
+_REFUSALS, _LONG = 40, 3.0  # seconds
 _NEVER_WAITS = "¿espera entregar a que haya sitio? Tiene que contestar al momento"
 
 
@@ -504,7 +518,7 @@ class _Flood:
 
     def wait_for(self, count: int) -> bool:
         """Whether so many tasks begin."""
-        return _eventually(lambda: len(self.began) >= count)
+        return eventually(lambda: len(self.began) >= count, _PATIENCE)
 
     def expect_counts(
         self,
@@ -550,23 +564,31 @@ def fills_and_refuses(case: Case, group_class: Any) -> None:
             flood.deliver(f"{number}"),
             f"con dos tareas en marcha y {number - 2} en la cola de tres, la siguiente se rechazó: ¿cuántas caben?",
         )
-    refused = [flood.deliver(f"{number}") for number in range(5, 7)]
+    began, refused = time.monotonic(), []
+    for number in range(5, 5 + _REFUSALS):
+        refused.append(flood.deliver(f"{number}"))
+        case.expect(
+            time.monotonic() - began < _LONG,
+            f"con el grupo lleno, {_REFUSALS} entregas tardaron más de {_LONG:g} s: {_NEVER_WAITS}",
+        )
     case.expect(
-        not _eventually(lambda: len(flood.began) > 2, _GRACE),
+        not eventually(lambda: len(flood.began) > 2, _GRACE),
         f"con dos hilos hay {len(flood.began)} tareas en marcha: ¿cuántos hilos hay en total?",
     )
     case.expect(
         not any(refused),
         "con dos tareas en marcha y tres en la cola se aceptó otra: ¿dónde está el fin de la cola?",
     )
-    flood.expect_counts(5, 2)
+    flood.expect_counts(5, _REFUSALS)
     flood.gate.set()
     case.expect(
-        _eventually(lambda: len(flood.ended) >= 5),
+        eventually(lambda: len(flood.ended) >= 5, _PATIENCE),
         f"se aceptaron cinco tareas y terminaron {len(flood.ended)}: ¿se perdió alguna?",
     )
-    _eventually(lambda: len(flood.began) > 5, _GRACE)
-    case.expect(not {"5", "6"} & {*flood.began}, "se ejecutó una tarea para la que entregar devolvió False")
+    eventually(lambda: len(flood.began) > 5, _GRACE)
+    case.expect(
+        all(int(name) < 5 for name in flood.began), "se ejecutó una tarea para la que entregar devolvió False"
+    )
     twice = [name for name, times in Counter(flood.began).items() if times > 1]
     case.expect(not twice, "una tarea que se entregó una vez se ejecutó más de una")
 
@@ -601,7 +623,7 @@ def failures_give_their_place_back(case: Case, group_class: Any) -> None:
             time.sleep(0.002)
         accepted += 1
     case.expect(
-        _eventually(lambda: len(ran) == accepted),
+        eventually(lambda: len(ran) == accepted, _PATIENCE),
         f"se aceptaron {accepted} tareas que fallan y se ejecutaron {len(ran)}: ¿sigue vivo su hilo tras un fallo?",
     )
     flood.expect_counts(accepted, rejected)
@@ -628,7 +650,7 @@ def many_threads(case: Case, group_class: Any) -> None:
         answers = [answer for future in futures for answer in future.result()]
     accepted = sum(answers)
     case.expect(
-        _eventually(lambda: len(ran) >= accepted),
+        eventually(lambda: len(ran) >= accepted, _PATIENCE),
         f"entregar aceptó {accepted} tareas y se ejecutaron {len(ran)}: ¿se perdió alguna?",
     )
     case.expect(inside.most <= 3, f"con tres hilos llegó a haber {inside.most} tareas en marcha a la vez")
@@ -647,7 +669,7 @@ def close_waits(case: Case, group_class: Any) -> None:
         flood.wait_for(number + 1)
     accepted = 2 + sum(flood.deliver(f"{number}") for number in range(2, 4))
     closed: Future[Any] = case.enter(_threads(case, 1)).submit(flood.group.cerrar)
-    too_early = _eventually(closed.done, _GRACE)
+    too_early = eventually(closed.done, _GRACE)
     flood.gate.set()
     if too_early and closed.exception() is not None:
         closed.result()
@@ -655,7 +677,7 @@ def close_waits(case: Case, group_class: Any) -> None:
         not too_early, f"cerrar volvió con {accepted - len(flood.ended)} tareas aceptadas sin terminar"
     )
     case.expect(
-        _eventually(closed.done, _PATIENCE * 2),
+        eventually(closed.done, _PATIENCE * 2),
         f"las {accepted} tareas aceptadas ya pueden terminar, y cerrar no vuelve: ¿a qué espera, y llega a ocurrir?",
     )
     closed.result()
@@ -702,15 +724,15 @@ def _deliver_in_the_middle(case: Case, group_class: Any, full: bool, step: int) 
 
     with _threads(case, 2) as threads:
         slow = threads.submit(hold.watch, lambda: flood.deliver("despacio"))
-        _eventually(lambda: hold.held.is_set() or slow.done())
+        eventually(lambda: hold.held.is_set() or slow.done(), _PATIENCE)
         others = threads.submit(
             lambda: [flood.deliver(f"otra {number}") for number in range(1 if full else 3)]
         )
         # Those that must wait for a lock of the one that is held cannot end before it.
-        _eventually(others.done, _BLOCKED)
+        eventually(others.done, _BLOCKED)
         hold.go_on.set()
         case.expect(
-            _eventually(lambda: slow.done() and others.done()),
+            eventually(lambda: slow.done() and others.done(), _PATIENCE),
             "dos hilos entregaron a la vez cuando quedaba poco sitio, y entregar no volvió: "
             "¿espera a que haya sitio el que llega tarde?",
         )
@@ -807,7 +829,7 @@ def counts_add_up(case: Case, inundacion: Any) -> None:
         value = inundacion[name]
         case.expect(
             _is_count(value) and value >= 0,
-            f"inundacion[«{name}»] es {_shown(value)}: guarda un número entero de tareas",
+            f"inundacion[{name!r}] es {_shown(value)}: guarda un número entero de tareas",
         )
     accepted, rejected, ended = (int(inundacion[name]) for name in _COUNTS)
     case.expect(
@@ -894,6 +916,7 @@ def calls_through_the_bulkhead(case: Case, watch_class: Any) -> None:
 
     answer = shift.watch.llamar(charge, 7, "libro")
     case.expect(len(seen) == 1, f"llamar ejecutó la función {len(seen)} veces: se pide una")
+    case.expect(answer is not None, "llamar no devolvió nada: ¿devuelves el resultado?")
     case.expect(
         answer == "cobrado (7, 'libro')",
         f"la función devolvió «cobrado (7, 'libro')» y llamar devolvió {_shown(answer)}: ¿y sus argumentos?",
@@ -927,6 +950,11 @@ def raises_slowly(case: Case, watch_class: Any) -> None:
 @WATCH.case("cuando una llamada se alarga", raised="¿qué hace ajustar con una llamada lenta?")
 def lowers_at_once(case: Case, watch_class: Any) -> None:
     shift = _Shift(case, watch_class, limit=10)
+    shift.call(0.6)
+    shift.expect(
+        5, "con límite 10 y una llamada de 0.6 s", "¿con qué reloj la mides? ¿Hace falta también la carga?"
+    )
+    shift = _Shift(case, watch_class, limit=10)
     shift.call(0.1, times=3)
     shift.call(0.6)
     shift.call(0.1, times=3)
@@ -937,6 +965,10 @@ def lowers_at_once(case: Case, watch_class: Any) -> None:
     )
     shift.call(3)
     shift.expect(2, "con límite 5 y una llamada lenta", "la mitad, ¿redondeada hacia dónde?")
+    # To the even one of both is not downwards either.
+    shift = _Shift(case, watch_class, limit=7)
+    shift.call(3)
+    shift.expect(3, "con límite 7 y una llamada lenta", "la mitad, ¿redondeada hacia dónde?")
 
 
 @WATCH.case("con las medidas de otro momento", raised="¿qué hace ajustar sin medidas?")
@@ -962,6 +994,14 @@ def forgets_what_was_used(case: Case, watch_class: Any) -> None:
 
 @WATCH.case("con la máquina cargada", raised="¿cómo miras la carga?")
 def looks_at_the_machine(case: Case, watch_class: Any) -> None:
+    shift = _Shift(case, watch_class, limit=16)
+    shift.load = 0.95
+    shift.call(0.1)
+    case.expect(
+        shift.adjust() != 9,
+        "con límite 16, llamadas rápidas y una carga de 0.95, el límite quedó en 9: "
+        "¿se aplica más de una regla en el mismo ajuste?",
+    )
     shift = _Shift(case, watch_class, limit=16)
     shift.load = 0.95
     shift.call(0.1)
@@ -1044,7 +1084,7 @@ def waiting_is_not_work(case: Case, watch_class: Any) -> None:
     case.cleanup(permit.release)
     waiting = case.enter(_threads(case, 1)).submit(shift.call, 0.1)
     case.expect(
-        _eventually(lambda: shift.bulkhead.waiting == 1 or waiting.done()) and not waiting.done(),
+        eventually(lambda: shift.bulkhead.waiting == 1 or waiting.done(), _PATIENCE) and not waiting.done(),
         "con el único permiso en uso, llamar no esperó el suyo: ¿entra en bulkhead?",
     )
     shift.clock.advance(10)
@@ -1089,7 +1129,7 @@ def measures_each_call(case: Case, watch_class: Any) -> None:
     for which, stay, takes in (("primera", first, 2), ("segunda", second, 0)):
         call = threads.submit(shift.watch.llamar, stay)
         calls.append(call)
-        _eventually(lambda stay=stay, call=call: stay.inside.is_set() or call.done())  # type: ignore[misc]
+        eventually(lambda stay=stay, call=call: stay.inside.is_set() or call.done(), _PATIENCE)  # type: ignore[misc]
         if call.done():
             call.result()
         case.expect(
@@ -1161,12 +1201,13 @@ class _Shop:
         permits: int = 2,
         failures: int = 3,
         clock: Callable[[], float] | None = None,
+        wait: float = 25,
     ) -> None:
         self.case = case
         self.clock = ManualClock(100)
         self.gate = threading.Event()
         case.cleanup(self.gate.set)
-        self.protected = make(permits, failures, 10, clock or self.clock)
+        self.protected = make(permits, failures, wait, clock or self.clock)
         case.expect(self.protected is not None, "crear_proteccion no devolvió nada: ¿falta el return?")
         expect_call(case, self.protected, "llamar(nombre, funcion)")
         self.reached: Counter[str] = Counter()
@@ -1185,23 +1226,26 @@ class _Shop:
             return "lleno"
         except CircuitOpenError:
             return "cortado"
-        except ConnectionError as error:
-            if error is _FAILURE:
+        except Exception as error:
+            if any(error is known for known in (_FAILURE, *_FAILURES)):
                 return "fallo"
+            if not isinstance(error, ConnectionError):
+                raise
             self.case.fail(
                 "la función lanzó una excepción y de llamar salió otra del mismo tipo: sale tal cual"
             )
         return "bien"
 
-    def fail(self, name: str = "pagos") -> str:
-        return self.call(name, lambda: _raising(_FAILURE))
+    def fail(self, name: str = "pagos", error: BaseException = _FAILURE) -> str:
+        return self.call(name, lambda: _raising(error))
 
     def occupy(self, name: str = "pagos") -> Future[str]:
         """A call that is inside until the gate opens."""
         before = self.reached[name]
         future = self._threads.submit(self.call, name, lambda: self.gate.wait(_PATIENCE * 2))
         self.case.expect(
-            _eventually(lambda: self.reached[name] > before or future.done()) and self.reached[name] > before,
+            eventually(lambda: self.reached[name] > before or future.done(), _PATIENCE)
+            and self.reached[name] > before,
             f"con sitio de sobra, una llamada a {name} no llegó a la función"
             + (f": acabó en {self._ended(future)}" if future.done() else ""),
         )
@@ -1255,7 +1299,13 @@ def full_compartment(case: Case, crear_proteccion: Any) -> None:
         not any(future.done() for future in inside),
         f"con el compartimento lleno, la llamada no volvió hasta que salió alguien: {_AT_ONCE}",
     )
-    ended += [shop.call() for _ in range(3)]
+    began = time.monotonic()
+    for _ in range(_REFUSALS):
+        ended.append(shop.call())
+        case.expect(
+            time.monotonic() - began < _LONG,
+            f"con el compartimento lleno, {_REFUSALS} llamadas tardaron más de {_LONG:g} s: {_AT_ONCE}",
+        )
     case.expect(
         shop.reached["pagos"] == before,
         "con dos permisos y dos llamadas dentro, entró otra: ¿es el mismo compartimento en cada llamada?",
@@ -1275,8 +1325,8 @@ def full_compartment(case: Case, crear_proteccion: Any) -> None:
 
 @PROTECTED.case("cuando un servicio falla seguido", raised=_MAKES)
 def opens(case: Case, crear_proteccion: Any) -> None:
-    shop = _Shop(case, crear_proteccion, permits=1, failures=3)
-    for step in (shop.fail, shop.fail, shop.call, shop.fail, shop.fail):
+    shop = _Shop(case, crear_proteccion, permits=1, failures=4)
+    for step in (shop.fail, shop.fail, shop.fail, shop.call, shop.fail, shop.fail, shop.fail):
         ended = step()
         case.expect(
             ended != "lleno",
@@ -1284,52 +1334,71 @@ def opens(case: Case, crear_proteccion: Any) -> None:
         )
         case.expect(
             ended != "cortado",
-            "se cortó antes de tres fallos seguidos: ¿cuántos se piden, y qué hace un acierto?",
+            "con fallos=4, se cortó antes de cuatro fallos seguidos: ¿cuántos se piden, y qué hace un acierto?",
         )
     shop.fail()
     before = shop.reached["pagos"]
     ended = shop.call()
     case.expect(
         shop.reached["pagos"] == before,
-        "tras tres fallos seguidos la función se volvió a llamar: ¿es el mismo cortacircuitos en cada llamada?",
+        "con fallos=4, tras cuatro fallos seguidos la función se volvió a llamar: "
+        "¿es el mismo cortacircuitos en cada llamada, y con cuántos fallos se abre?",
     )
     case.expect(
         ended == "cortado",
-        f"tras tres fallos seguidos la llamada acabó en «{ended}»: se pide CircuitOpenError",
+        f"tras cuatro fallos seguidos la llamada acabó en «{ended}»: se pide CircuitOpenError",
     )
     case.expect(
         shop.call("envios") == "bien",
-        "pagos falló tres veces y una llamada a envios no pasó: lo que le pasa a un nombre no afecta a los demás",
+        "pagos falló cuatro veces y una llamada a envios no pasó: lo que le pasa a un nombre no afecta a los demás",
     )
+
+
+@PROTECTED.case("cuando falla de varias maneras", raised=_MAKES)
+def any_failure_counts(case: Case, crear_proteccion: Any) -> None:
+    for error in _FAILURES:
+        shop = _Shop(case, crear_proteccion, permits=1, failures=2)
+        for _ in range(2):
+            shop.fail(error=error)
+        case.expect(
+            shop.call() == "cortado",
+            f"con fallos=2, pagos falló dos veces seguidas con {type(error).__name__} y no se cortó: "
+            "¿con cuántos fallos se abre el circuito, y qué excepciones cuentan?",
+        )
 
 
 @PROTECTED.case("pasada la espera", raised=_MAKES, late=_AT_ONCE)
 def tries_again(case: Case, crear_proteccion: Any) -> None:
-    shop = _Shop(case, crear_proteccion, permits=2, failures=2)
-    for _ in range(2):
-        shop.fail()
-    shop.clock.advance(9)
-    case.expect(shop.call() == "cortado", "a los 9 s de 10 ya se volvió a llamar: ¿cuánto dura la espera?")
-    shop.clock.advance(1.5)
-    case.expect(
-        shop.fail() != "cortado",
-        "pasaron más de 10 s en el reloj y sigue cortado: ¿qué reloj mira el cortacircuitos, y qué espera?",
-    )
-    case.expect(
-        shop.call() == "cortado", "la prueba falló y la siguiente llamada pasó: se pide volver a esperar"
-    )
-    shop.clock.advance(10.5)
-    case.expect(
-        [shop.call() for _ in range(3)] == ["bien"] * 3,
-        "pasada la espera, la prueba fue bien y las siguientes llamadas no pasaron todas",
-    )
+    for wait in (7, 25):
+        shop = _Shop(case, crear_proteccion, permits=2, failures=2, wait=wait)
+        for _ in range(2):
+            shop.fail()
+        shop.clock.advance(wait - 1)
+        case.expect(
+            shop.call() == "cortado",
+            f"con espera={wait}, a los {wait - 1} s ya se volvió a llamar: ¿cuánto dura la espera?",
+        )
+        shop.clock.advance(1.5)
+        case.expect(
+            shop.fail() != "cortado",
+            f"con espera={wait}, pasaron más de {wait} s en el reloj y sigue cortado: "
+            "¿qué reloj mira el cortacircuitos, y qué espera?",
+        )
+        case.expect(
+            shop.call() == "cortado", "la prueba falló y la siguiente llamada pasó: se pide volver a esperar"
+        )
+        shop.clock.advance(wait + 0.5)
+        case.expect(
+            [shop.call() for _ in range(3)] == ["bien"] * 3,
+            "pasada la espera, la prueba fue bien y las siguientes llamadas no pasaron todas",
+        )
 
 
 @PROTECTED.case("con una prueba en marcha", raised=_MAKES, late=_AT_ONCE)
 def one_probe(case: Case, crear_proteccion: Any) -> None:
     shop = _Shop(case, crear_proteccion, permits=5, failures=1)
     shop.fail()
-    shop.clock.advance(11)
+    shop.clock.advance(26)
     probe = shop.occupy()
     ended = [shop.call() for _ in range(3)]
     case.expect(
@@ -1345,7 +1414,7 @@ def one_probe(case: Case, crear_proteccion: Any) -> None:
 def the_breaker_is_outside(case: Case, crear_proteccion: Any) -> None:
     shop = _Shop(case, crear_proteccion, permits=1, failures=1)
     shop.fail()
-    shop.clock.advance(11)
+    shop.clock.advance(26)
     probe = shop.occupy()
     ended = shop.call()
     case.expect(
@@ -1378,12 +1447,12 @@ def made_once_for_all_threads(case: Case, crear_proteccion: Any) -> None:
         _raising(_FAILURE)
 
     slow = threads.submit(hold.watch, lambda: shop.call(work=lambda: leave.wait(_PATIENCE * 2)))
-    _eventually(lambda: hold.held.is_set() or slow.done() or shop.reached["pagos"])
+    eventually(lambda: hold.held.is_set() or slow.done() or shop.reached["pagos"], _PATIENCE)
     other = threads.submit(shop.call, "pagos", stay_and_fail)
     # One that must wait for a lock of the one that is held cannot get there before it.
-    _eventually(lambda: shop.reached["pagos"] or other.done(), 3 * _GRACE)
+    eventually(lambda: shop.reached["pagos"] or other.done(), 3 * _GRACE)
     hold.go_on.set()
-    _eventually(lambda: slow.done() or other.done() or shop.reached["pagos"] > 1)
+    eventually(lambda: slow.done() or other.done() or shop.reached["pagos"] > 1, _PATIENCE)
     case.expect(
         shop.reached["pagos"] < 2,
         "con permisos=1, dos hilos usaron un nombre nuevo a la vez y los dos entraron: "
