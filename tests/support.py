@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 import sys
@@ -66,6 +67,12 @@ def can_bind(port: int) -> bool:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
+
+
+def free_ports(count: int, first: int | None = None) -> int:
+    """The first of so many ports in a row that are free: from `first` on, or anywhere."""
+    firsts = iter(free_port, 0) if first is None else itertools.count(first, count)
+    return next(port for port in firsts if all(can_bind(port + number) for number in range(count)))
 
 
 def open_files() -> int:

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 import requests
 from kernels import ROOT, Cell, Kernel, free_port, kernel
-from support import can_bind, eventually
+from support import can_bind, eventually, free_ports
 
 ROUNDS = 20
 WARM = 5  # rounds after which nothing may grow any more
@@ -153,7 +153,8 @@ def test_run_all_twenty_times_shows_the_same_and_nothing_piles_up(tmp_path: Path
 
 def test_restart_and_run_all_with_fixed_ports(tmp_path: Path) -> None:
     """Without the last cell: the kernel that goes takes its services with it."""
-    ports = [free_port() for _ in range(5)]
+    group = free_ports(3)  # replicas take ports in a row
+    flask_port, aiohttp_port = free_port(), free_port()
     cells = [
         "%load_ext labkit",
         "import flask, requests, labkit\nfrom aiohttp import web",
@@ -162,35 +163,32 @@ def crear(name):
     app = flask.Flask(name)
     app.add_url_rule("/", "index", lambda: name)
     return app
-grupo = labkit.serve(crear, name="grupo", replicas=3, port={ports[0]})
+grupo = labkit.serve(crear, name="grupo", replicas=3, port={group})
 print([requests.get(url).text for url in grupo.urls])
 """,
         f"""
 app = flask.Flask("x")
 app.add_url_rule("/", view_func=lambda: "x")
-servicio = app.run(port={ports[3]}, debug=True)
-print(requests.get("http://127.0.0.1:{ports[3]}").text)
+servicio = app.run(port={flask_port}, debug=True)
+print(requests.get("http://127.0.0.1:{flask_port}").text)
 """,
         f"""
 app = web.Application()
 async def hola(request):
     return web.Response(text="hola")
 app.router.add_get("/", hola)
-web.run_app(app, port={ports[4]})
-print(requests.get("http://127.0.0.1:{ports[4]}").text)
+web.run_app(app, port={aiohttp_port})
+print(requests.get("http://127.0.0.1:{aiohttp_port}").text)
 """,
         "grupo[0].pause(); grupo[1].faults.hang(); servicio.faults.drop()\nlabkit.services()",
     ]
-    # The group takes three ports in a row.
-    if not all(can_bind(ports[0] + number) for number in range(3)):
-        pytest.skip("no three free ports in a row just now")
     shown = []
     with kernel(loaded=False) as running:
         for _ in range(3):
             shown.append([meaning(running.ok(cell)) for cell in cells])
             running.manager.restart_kernel()
             running.client.wait_for_ready(timeout=30)
-            for port in (*range(ports[0], ports[0] + 3), *ports[3:]):
+            for port in (*range(group, group + 3), flask_port, aiohttp_port):
                 assert can_bind(port)
     assert shown[1:] == shown[:1] * 2
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from kernels import Kernel, kernel
-from support import can_bind, eventually
+from support import can_bind, eventually, free_ports
 
 KILLS = 20
 SECONDS = 2.0  # in which all must be gone
@@ -89,18 +89,13 @@ def family(mark: str) -> list[psutil.Process]:
     return found
 
 
-def ports_for(count: int, first: int) -> int:
-    """The first of so many free ports in a row, from `first` on."""
-    return next(n for n in range(first, first + 2000, count) if all(can_bind(n + k) for k in range(count)))
-
-
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_nothing_outlives_a_kernel_that_is_killed_in_the_middle_of_everything(
     seed: int, tmp_path: Path
 ) -> None:
     rng = random.Random(seed)
     mark, count = uuid.uuid4().hex, tmp_path / "count"
-    first = ports_for(6, 20_000 + 40 * seed)
+    first = free_ports(6, 20_000 + 40 * seed)
     ports = {"thread": first, "loop": first + 1, "process": first + 2, "replicas": first + 3}
     with kernel(env={MARK: mark}) as running:
         running.ok(BEGIN.format(ports=ports, seed=seed))

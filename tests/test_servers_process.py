@@ -19,7 +19,19 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from support import PATIENCE, Raw, build, can_bind, eventually, free_port, get, new_stage, open_files, refused
+from support import (
+    PATIENCE,
+    Raw,
+    build,
+    can_bind,
+    eventually,
+    free_port,
+    free_ports,
+    get,
+    new_stage,
+    open_files,
+    refused,
+)
 
 import labkit
 from labkit import messages
@@ -128,11 +140,6 @@ def fails(text: str, **options: Any) -> StartupFailed:
         script(text, **options)
     assert not children()
     return caught.value
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that are free."""
-    return next(first for first in iter(free_port, 0) if all(can_bind(first + n) for n in range(count)))
 
 
 def gone(pid: int) -> bool:
