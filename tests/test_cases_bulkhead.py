@@ -329,7 +329,7 @@ class TestRun:
         def answer(tareas, hilos=3):
             return [value for _, value in by_map(tareas, hilos)]
 
-        assert_wrong("BH-6", answer, hint_contains="se pide («ok», valor)")
+        assert_wrong("BH-6", answer, hint_contains='se pide ("ok", valor)')
 
     def test_one_after_the_other(self):
         def answer(tareas, hilos=3):
@@ -501,6 +501,19 @@ class TestRun:
         finally:
             root.handlers = handlers
         assert "Traceback" not in "".join(capfd.readouterr())
+
+    def test_an_answer_that_sets_logging_up_leaves_no_handler(self):
+        def answer(tareas, hilos=3):
+            logging.basicConfig()
+            return by_map(tareas, hilos)
+
+        root = logging.getLogger()
+        handlers, root.handlers = root.handlers, []
+        try:
+            assert_right("BH-6", answer)
+            assert root.handlers == []
+        finally:
+            root.handlers = handlers
 
     @DIES
     def test_workers_that_die(self, monkeypatch):

@@ -164,7 +164,7 @@ def three_well(case: Case, ejecutar: Any) -> None:
     for status, value in results:
         case.expect(
             status == "ok",
-            f"una tarea que va bien acabó como {_shown((status, value))}: se pide («ok», valor)",
+            f'una tarea que va bien acabó como {_shown((status, value))}: se pide ("ok", valor)',
         )
     values = [value for _, value in results]
     case.expect(
@@ -318,7 +318,7 @@ def failures_are_logged(case: Case, ejecutar: Any) -> None:
         )
     case.expect(
         len(records) == 2,
-        f"fallaron dos tareas y hay {len(records)} mensajes de error: se pide uno por tarea que falla",
+        f"fallaron dos tareas y hay {_many(len(records), 'mensaje')} de error: se pide uno por tarea que falla",
     )
     case.expect(
         all("Traceback (most recent call last)" in text for text in texts),
@@ -333,6 +333,7 @@ def failures_are_logged(case: Case, ejecutar: Any) -> None:
 
 @RUN.case("sin ninguna tarea", raised="¿sirve tu código para cero tareas?")
 def no_tasks(case: Case, ejecutar: Any) -> None:
+    case.enter(_log())
     _results(case, ejecutar([]), 0)
 
 
@@ -359,12 +360,12 @@ def _results(case: Case, found: Any, count: int) -> list[tuple[Any, Any]]:
     )
     case.expect(
         len(found) == count,
-        f"de {count} tareas, ejecutar devolvió {len(found)} resultados: se pide uno por tarea, en su orden",
+        f"de {_many(count, 'tarea')}, ejecutar devolvió {_many(len(found), 'resultado')}: se pide uno por tarea, en su orden",
     )
     for result in found:
         case.expect(
             isinstance(result, list | tuple) and len(result) == 2 and result[0] in ("ok", "error"),
-            f"un resultado es {_shown(result)}: se pide («ok», valor) o («error», excepción)",
+            f'un resultado es {_shown(result)}: se pide ("ok", valor) o ("error", excepción)',
         )
     return [(status, value) for status, value in found]
 
@@ -372,7 +373,7 @@ def _results(case: Case, found: Any, count: int) -> list[tuple[Any, Any]]:
 def _expect_error(case: Case, result: tuple[Any, Any], error: BaseException) -> None:
     status, value = result
     case.expect(
-        status == "error", f"una tarea lanzó {_name(error)} y acabó como «ok»: ¿dónde se perdió el fallo?"
+        status == "error", f'una tarea lanzó {_name(error)} y acabó como "ok": ¿dónde se perdió el fallo?'
     )
     case.expect(
         isinstance(value, BaseException),
@@ -442,8 +443,12 @@ class _Inside:
             self._now -= 1
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _workers(count: int) -> str:
-    return f"{count} hilo{'' if count == 1 else 's'}"
+    return _many(count, "hilo")
 
 
 def _shown(thing: object) -> str:
