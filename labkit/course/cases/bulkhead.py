@@ -468,7 +468,7 @@ def _name(error: BaseException) -> str:
 BOUNDED = Exercise("BH-7a", writes="GrupoAcotado", deadline=10)
 _BOUNDED_METHODS = ("entregar(funcion)", "cerrar()")
 # So many that are refused at once take no time; if each waits a little, they take longer than a busy machine does.
-_REFUSALS, _LONG = 40, 3.0  # seconds
+_REFUSALS, _LONG = 100, 3.0  # seconds
 _NEVER_WAITS = "¿espera entregar a que haya sitio? Tiene que contestar al momento"
 
 
@@ -604,13 +604,28 @@ def fills_and_refuses(case: Case, group_class: Any) -> None:
     late=_NEVER_WAITS,
 )
 def failures_give_their_place_back(case: Case, group_class: Any) -> None:
+    _deliver_failing(case, group_class, ValueError("a propósito"), "fallan", "fallo")
+    _deliver_failing(
+        case,
+        group_class,
+        SystemExit(1),
+        "lanzan SystemExit",
+        "SystemExit",
+        " SystemExit no hereda de Exception: ¿se ejecuta igual lo que viene después?",
+    )
+
+
+def _deliver_failing(
+    case: Case, group_class: Any, error: BaseException, do: str, failure: str, more: str = ""
+) -> None:
+    """Deliver six tasks that raise that error, each as soon as there is room."""
     flood = _Flood(case, group_class, 1, 1)
     accepted = rejected = 0
     ran: list[int] = []
 
     def failing() -> None:
         ran.append(1)
-        raise ValueError("a propósito")
+        _raising(error)
 
     for number in range(6):
         end = time.monotonic() + _PATIENCE
@@ -618,18 +633,20 @@ def failures_give_their_place_back(case: Case, group_class: Any) -> None:
             rejected += 1
             case.expect(
                 time.monotonic() < end,
-                f"tras aceptar {number} tareas que fallan, ya no se acepta ninguna más: "
+                f"tras aceptar {_many(number, 'tarea')} que {do}, ya no se acepta ninguna más: "
                 + (
                     "¿quién devuelve su sitio?"
                     if len(ran) == accepted
-                    else f"solo se ejecutaron {len(ran)}. ¿Sigue vivo su hilo tras un fallo?"
-                ),
+                    else f"ejecutadas, solo {len(ran)}. ¿Sigue vivo su hilo tras un {failure}?"
+                )
+                + more,
             )
             time.sleep(0.002)
         accepted += 1
     case.expect(
         eventually(lambda: len(ran) == accepted, _PATIENCE),
-        f"se aceptaron {accepted} tareas que fallan y se ejecutaron {len(ran)}: ¿sigue vivo su hilo tras un fallo?",
+        f"se aceptaron {accepted} tareas que {do} y se ejecutaron {len(ran)}: "
+        f"¿sigue vivo su hilo tras un {failure}?{more}",
     )
     flood.expect_counts(accepted, rejected)
 
