@@ -1843,7 +1843,7 @@ class TestProtected:
             ({"fail_threshold": 4}, "¿con cuántos fallos se abre el circuito"),
             ({"fail_threshold": 5}, "y con cuántos fallos se abre?"),
             ({"exceptions": ConnectionError}, "y qué excepciones cuentan?"),
-            ({"waits": 0.1}, "¿espera alguien un permiso?"),
+            ({"waits": 0.05}, "¿espera alguien un permiso?"),
             ({"waits": 1}, "¿espera alguien un permiso?"),
             ({"half_open_permits": 3}, "se pide una sola prueba"),
         ],
@@ -1960,7 +1960,49 @@ class TestProtected:
                 nombre, funcion
             )
 
-        assert_wrong("BH-9", answer, hint_contains="¿dónde guardas lo de cada nombre?")
+        assert_wrong("BH-9", answer, hint_contains="¿qué comparten dos protecciones")
+
+    def test_one_dictionary_for_all_protections(self):
+        todas = {}
+
+        def answer(permisos, fallos, espera, reloj):
+            def llamar(nombre, funcion):
+                if nombre not in todas:
+                    breaker = CircuitBreaker(
+                        nombre,
+                        fail_threshold=fallos,
+                        reset_timeout=espera,
+                        ignore=BulkheadFullError,
+                        clock=reloj,
+                    )
+                    todas.setdefault(nombre, (breaker, Bulkhead(permisos)))
+                breaker, cabina = todas[nombre]
+                return breaker.call(cabina.call, funcion)
+
+            return llamar
+
+        for _ in range(2):  # the second check finds what the first one left
+            assert_wrong("BH-9", answer, hint_contains="¿qué comparten dos protecciones")
+
+    def test_half_of_a_new_name_is_seen_by_another_thread(self):
+        def answer(permisos, fallos, espera, reloj):
+            cabinas, circuitos = {}, {}
+
+            def llamar(nombre, funcion):
+                if nombre not in cabinas:
+                    cabinas[nombre] = Bulkhead(permisos)
+                    circuitos[nombre] = CircuitBreaker(
+                        nombre,
+                        fail_threshold=fallos,
+                        reset_timeout=espera,
+                        ignore=BulkheadFullError,
+                        clock=reloj,
+                    )
+                return circuitos[nombre].call(cabinas[nombre].call, funcion)
+
+            return llamar
+
+        assert_wrong("BH-9", answer, hint_contains="a medio crear lo de ese nombre")
 
     @pytest.mark.parametrize("kind", [ConnectionError, LookupError, ValueError, RuntimeError])
     def test_another_error(self, kind):

@@ -1302,12 +1302,13 @@ def healthy(case: Case, crear_proteccion: Any) -> None:
 @PROTECTED.case("con dos protecciones", raised=_MAKES)
 def each_protection_is_its_own(case: Case, crear_proteccion: Any) -> None:
     used, new = (_Shop(case, crear_proteccion, permits=1, failures=1) for _ in range(2))
-    used.fail()
-    ended = new.call()
+    # Of a name that no other case uses: what is shared by all would be as the first one asked for.
+    used.fail("cartero")
+    ended = new.call("cartero")
     case.expect(
         ended == "bien",
-        f"pagos falló en una protección, y en otra recién creada la primera llamada acabó en «{ended}»: "
-        "¿dónde guardas lo de cada nombre?",
+        f"cartero falló en una protección, y en otra recién creada su primera llamada acabó en «{ended}»: "
+        "¿qué comparten dos protecciones creadas por separado?",
     )
 
 
@@ -1448,7 +1449,11 @@ def the_breaker_is_outside(case: Case, crear_proteccion: Any) -> None:
     shop.release(probe)
 
 
-@PROTECTED.case("cuando dos hilos estrenan un nombre a la vez", raised=_MAKES, late=_AT_ONCE)
+@PROTECTED.case(
+    "cuando dos hilos estrenan un nombre a la vez",
+    raised="¿qué encuentra un hilo cuando otro está a medio crear lo de ese nombre?",
+    late=_AT_ONCE,
+)
 def made_once_for_all_threads(case: Case, crear_proteccion: Any) -> None:
     # The new breaker looks at its clock. There, in the middle of what it makes, the first thread is held.
     hold = _Hold(1)
