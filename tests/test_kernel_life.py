@@ -77,8 +77,8 @@ def test_an_interrupt_of_a_cell_leaves_the_services_answering(loaded: Kernel, ce
     loaded.settle(0.1)
     loaded.manager.interrupt_kernel()
     shown = loaded.wait(started)
-    # An interrupt may hit a frame that has no line number (CPython 3.11). IPython fails to show that one, says
-    # so and sends no error; the cell has ended all the same.
+    # An interrupt may hit a frame that has no line number (CPython 3.11). IPython fails to show that one,
+    # says so and sends no error; the cell has ended all the same.
     assert shown.error in ("KeyboardInterrupt", "CancelledError") or "Falling back" in shown.stdout
     assert answers(ports) == ["flask", "aiohttp"]
     assert loaded.ok("print('sigue')").lines == ["sigue"]
