@@ -472,6 +472,15 @@ _REFUSALS, _LONG = 100, 3.0  # seconds
 _NEVER_WAITS = "¿espera entregar a que haya sitio? Tiene que contestar al momento"
 
 
+def _refused_at_once(case: Case, ask: Callable[[int], _T], what: str, think: str) -> list[_T]:
+    """What is answered to so many, one after the other, while there is no room; none of them may wait."""
+    began, answers = time.monotonic(), []
+    for number in range(_REFUSALS):
+        answers.append(ask(number))
+        case.expect(time.monotonic() - began < _LONG, f"{what} tardaron más de {_LONG:g} s: {think}")
+    return answers
+
+
 class _Flood:
     """A group of the learner's with tasks that stay inside until the gate opens."""
 
@@ -569,13 +578,12 @@ def fills_and_refuses(case: Case, group_class: Any) -> None:
             flood.deliver(f"{number}"),
             f"con dos tareas en marcha y {number - 2} en la cola de tres, la siguiente se rechazó: ¿cuántas caben?",
         )
-    began, refused = time.monotonic(), []
-    for number in range(5, 5 + _REFUSALS):
-        refused.append(flood.deliver(f"{number}"))
-        case.expect(
-            time.monotonic() - began < _LONG,
-            f"con el grupo lleno, {_REFUSALS} entregas tardaron más de {_LONG:g} s: {_NEVER_WAITS}",
-        )
+    refused = _refused_at_once(
+        case,
+        lambda number: flood.deliver(f"{5 + number}"),
+        f"con el grupo lleno, {_REFUSALS} entregas",
+        _NEVER_WAITS,
+    )
     case.expect(
         not eventually(lambda: len(flood.began) > 2, _GRACE),
         f"con dos hilos hay {len(flood.began)} tareas en marcha: ¿cuántos hilos hay en total?",
@@ -1322,13 +1330,12 @@ def full_compartment(case: Case, crear_proteccion: Any) -> None:
         not any(future.done() for future in inside),
         f"con el compartimento lleno, la llamada no volvió hasta que salió alguien: {_AT_ONCE}",
     )
-    began = time.monotonic()
-    for _ in range(_REFUSALS):
-        ended.append(shop.call())
-        case.expect(
-            time.monotonic() - began < _LONG,
-            f"con el compartimento lleno, {_REFUSALS} llamadas tardaron más de {_LONG:g} s: {_AT_ONCE}",
-        )
+    ended += _refused_at_once(
+        case,
+        lambda _: shop.call(),
+        f"con el compartimento lleno, {_REFUSALS} llamadas",
+        _AT_ONCE,
+    )
     case.expect(
         shop.reached["pagos"] == before,
         "con dos permisos y dos llamadas dentro, entró otra: ¿es el mismo compartimento en cada llamada?",
