@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labkit.background import run as run
-    from labkit.course.check import check as check
     from labkit.errors import LabkitError as LabkitError
     from labkit.errors import PortInUse as PortInUse
+    from labkit.exercises.check import check as check
     from labkit.journal import Journal as Journal
     from labkit.kernel.panel import panel as panel
     from labkit.lens import plots as plots
@@ -44,7 +44,7 @@ _HOMES = {
     "PortInUse": "labkit.errors",
     "Service": "labkit.service",
     "aeventually": "labkit.waiting",
-    "check": "labkit.course.check",
+    "check": "labkit.exercises.check",
     "compare": "labkit.lens.result",
     "eventually": "labkit.waiting",
     "load": "labkit.lens.load",

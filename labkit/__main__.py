@@ -97,7 +97,7 @@ def _build(names: list[str], *, write: bool) -> int:
 
 
 def _doctor() -> int:
-    from labkit.doctor import report
+    from labkit.course.doctor import report
 
     try:
         folder = notebooks_folder(Path.cwd())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from labkit.course.check import Verdict, check
+from labkit.exercises.check import Verdict, check
 
 
 def assert_right(exercise_id: str, *answer: object) -> Verdict:

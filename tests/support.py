@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
 import socket
 import sys
 import threading
@@ -28,6 +29,11 @@ from labkit import journal_file
 KINDS = ["flask", "wsgi", "aiohttp"]
 PATIENCE = 20.0  # seconds after which something is held to hang: noise of a busy machine stays far below
 MEGABYTES_20 = b"x" * 20_000_000
+
+
+def name_of(thing: object) -> str:
+    """A test's id: the repr without addresses and paths, which differ between pytest-xdist's workers."""
+    return re.sub(r" (at 0x[0-9a-f]+|from '.*')", "", repr(thing))
 
 
 def eventually(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:

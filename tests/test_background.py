@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import flask
 import pytest
-from support import Stage, build, eventually, get, new_stage
+from support import Stage, build, eventually, get, name_of, new_stage
 
 import labkit
 
@@ -117,7 +117,7 @@ def test_a_session_is_used_again_by_the_next_run(stage: Stage) -> None:
         labkit.run(session.close())
 
 
-@pytest.mark.parametrize("thing", [42, None, double, lambda: None, "main()"], ids=repr)
+@pytest.mark.parametrize("thing", [42, None, double, lambda: None, "main()"], ids=name_of)
 def test_what_is_no_coroutine_is_a_type_error(thing: Any) -> None:
     with pytest.raises(TypeError, match=r"labkit\.run\(main\(\)\)"):
         labkit.run(thing)

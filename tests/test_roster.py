@@ -29,6 +29,7 @@ from support import (
     eventually,
     free_port,
     get,
+    name_of,
     new_stage,
     refused,
 )
@@ -119,7 +120,7 @@ def test_a_service_without_a_name_gets_a_meaningful_one(stage: Stage) -> None:
 NOT_APPS = [42, None, "modulo:app", [], {}, print, object(), 3.5, b"app", type(None)]
 
 
-@pytest.mark.parametrize("thing", NOT_APPS, ids=repr)
+@pytest.mark.parametrize("thing", NOT_APPS, ids=name_of)
 def test_what_is_no_app_is_a_type_error_that_names_it_and_what_is_accepted(thing: Any) -> None:
     with pytest.raises(TypeError) as caught:
         labkit.serve(thing, name="nada")

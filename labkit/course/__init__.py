@@ -1,5 +1,4 @@
-"""The machinery of the course: exercises that check themselves, and the learner edition made from a master.
+"""This course alone: its lessons' exercises, and the learner edition made from a master.
 
-A learner meets `check` alone. An author of lessons writes cases (`exercise`, `cases/`) and masters
-(`edition`, `build`). nbformat and nbclient are imported only by the last two, when they are used.
+nbformat and nbclient are imported only by `build` and `edition`, when they are used.
 """

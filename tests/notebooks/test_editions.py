@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from labkit.course.edition import has_marker, learner_edition, tidy, to_text
-from labkit.course.exercise import known_ids
+from labkit.exercises.exercise import known_ids
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MASTERS = sorted((NOTEBOOKS / "soluciones").glob("*.ipynb"))

@@ -15,7 +15,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, jsonify, make_
 from flask.views import MethodView
 
 import labkit
-from labkit.course.cases import inicio
+from labkit.course.lessons import inicio
 
 LIBROS = {"42": "Rayuela", "43": "Pedro Páramo"}
 
@@ -341,7 +341,7 @@ def nothing_left():
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(inicio.CATALOGO, "deadline", 0.5)
-    monkeypatch.setattr("labkit.course.cases.asking.TIMEOUT", 0.3)
+    monkeypatch.setattr("labkit.exercises.expectations.TIMEOUT", 0.3)
 
 
 def endless(name):

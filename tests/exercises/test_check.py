@@ -16,19 +16,35 @@ import pytest
 from answers import assert_pending, assert_right, assert_wrong
 
 import labkit.course
-from labkit.course.cases import LESSONS
-from labkit.course.check import CheckFailed, NotChecked, UnknownExercise, check
-from labkit.course.deadline import call_with_deadline
-from labkit.course.exercise import Case, Exercise, known_ids
 from labkit.errors import LabkitError
+from labkit.exercises.check import CheckFailed, NotChecked, UnknownExercise, check
+from labkit.exercises.deadline import call_with_deadline
+from labkit.exercises.exercise import Case, Exercise, find_exercise, is_question, known_ids
+
+
+class Lesson(types.ModuleType):
+    """A lesson's module in the making: each Exercise put into it is one of its EXERCISES."""
+
+    @property
+    def EXERCISES(self):
+        return tuple(value for value in vars(self).values() if isinstance(value, Exercise))
+
+
+def install(folder: Path, module: str) -> None:
+    """Write what pip writes of a package that brings the exercises ZZ."""
+    info = folder / "teacher-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: teacher\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[labkit.exercises]\nZZ = {module}\n")
 
 
 @pytest.fixture
-def lesson(monkeypatch):
-    """A lesson ZZ whose module is empty; `lesson.X = Exercise("ZZ-1", …)` puts an exercise into it."""
-    module = types.ModuleType("cases_of_zz")
+def lesson(monkeypatch, tmp_path):
+    """A lesson ZZ of a package made on the spot; `lesson.X = Exercise(…)` adds to it."""
+    module = Lesson("exercises_of_zz")
+    install(tmp_path, module.__name__)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(LESSONS, "ZZ", module.__name__)
     monkeypatch.delenv("LABKIT_STRICT", raising=False)
     return module
 
@@ -113,7 +129,7 @@ def test_an_answer_that_gives_something_unusable_is_not_said_to_raise(lesson):
     lesson.USE = exercise = Exercise("ZZ-3", writes="pares")
     source = "def use(case, pares):\n    return pares()[0]"
     scope: dict = {}
-    place = Path(labkit.course.__file__).parent / "cases" / "zz.py"
+    place = Path(labkit.course.__file__).parent / "lessons" / "zz.py"
     exec(compile(source, str(place), "exec"), scope)  # a case that stands where cases stand
     exercise.case("sin nada")(scope["use"])
     assert_wrong("ZZ-3", lambda: 5, hint_contains="sin nada, lo que devolvió tu código no se pudo usar")
@@ -352,16 +368,16 @@ def test_a_lock_held_by_a_with_block_is_given_back_when_a_loop_is_stopped(double
     assert lock.acquire(timeout=1)
 
 
-def test_an_interrupt_of_the_user_passes_through_and_stops_the_answer():
+def test_an_interrupt_of_the_user_passes_through_and_stops_the_answer(tmp_path):
     # In a process of its own: the interrupt must be the real one, and hit the main thread.
     program = """
         import _thread, sys, threading, time, types
-        from labkit.course.cases import LESSONS
-        from labkit.course.check import check
-        from labkit.course.exercise import Exercise
+        from labkit.exercises.check import check
+        from labkit.exercises.exercise import Exercise
+        sys.path.insert(0, sys.argv[1])
         module = sys.modules["zz"] = types.ModuleType("zz")
-        LESSONS["ZZ"] = "zz"
-        module.X = exercise = Exercise("ZZ-1", writes="x", deadline=30)
+        exercise = Exercise("ZZ-1", writes="x", deadline=30)
+        module.EXERCISES = [exercise]
         left = []
         @exercise.case("siempre")
         def always(case, x):
@@ -375,8 +391,12 @@ def test_an_interrupt_of_the_user_passes_through_and_stops_the_answer():
         except KeyboardInterrupt:
             print("interrumpido", left, [t.name for t in threading.enumerate() if "check" in t.name])
     """
+    install(tmp_path, "zz")
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
     assert done.stdout == "interrumpido ['limpio'] []\n", done.stderr
 
@@ -500,23 +520,42 @@ def test_an_exercise_without_a_deadline_cannot_be_declared(bad):
         Exercise("ZZ-1", writes="x", deadline=bad)
 
 
+def test_a_teachers_package_adds_an_exercise_without_touching_labkit(tmp_path):
+    """A real package, installed beside labkit, and a fresh process that asks for its exercise."""
+    install(tmp_path, "teacher_exercises")
+    (tmp_path / "teacher_exercises.py").write_text(
+        textwrap.dedent("""
+        from labkit.exercises.exercise import Exercise
+
+        MINE = Exercise("ZZ-1", writes="doble")
+        EXERCISES, QUESTIONS = (MINE,), ("ZZ-2",)
+
+        @MINE.case("con 2")
+        def two(case, doble):
+            case.expect(doble(2) == 4, "¿es el doble?")
+        """)
+    )
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import labkit\n"
+        "print(labkit.check('ZZ-1', lambda x: 2 * x), labkit.check('ZZ-1', lambda x: x), sep='; ')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert done.stdout.strip() == "ZZ-1 ok · 1 caso; ZZ-1 falla · ¿es el doble?", done.stderr
+
+
 def test_two_exercises_of_one_id_are_refused(double, lesson):
     lesson.AGAIN = Exercise("ZZ-1", writes="x")
-    with pytest.raises(ValueError, match="two exercises ZZ-1"):
+    with pytest.raises(ValueError, match="two exercises of one id: ZZ-1, ZZ-1"):
         check("ZZ-1", 1)
 
 
 def test_every_exercise_of_the_course_has_cases_and_an_id_of_its_lesson():
     for exercise_id in known_ids():
-        prefix = exercise_id.partition("-")[0]
-        module = sys.modules[LESSONS[prefix]]
-        [exercise] = {
-            id(value): value
-            for value in vars(module).values()
-            if isinstance(value, Exercise) and value.id == exercise_id
-        }.values()
+        exercise = find_exercise(exercise_id)
+        assert exercise is not None
         assert exercise.cases, exercise_id
-        assert exercise_id not in getattr(module, "QUESTIONS", ())
+        assert not is_question(exercise_id)
 
 
 def test_the_deadline_lets_a_call_end_in_time():
@@ -527,7 +566,7 @@ def test_the_deadline_lets_a_call_end_in_time():
 
 def test_check_needs_neither_nbformat_nor_ipython():
     program = "import sys; sys.modules.update(dict.fromkeys(['nbformat', 'nbclient', 'IPython']));"
-    program += "from labkit.course.check import check; print('ok')"
+    program += "from labkit.exercises.check import check; print('ok')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert done.stdout == "ok\n", done.stderr
 

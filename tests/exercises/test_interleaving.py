@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
-from labkit.course.cases.overtaking import Race, before_each_opcode, overtakings
+from labkit.exercises.interleaving import Race, before_each_opcode, overtakings
 
 
 class Counter:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from labkit.course.cases.asking import expect_call, flask_app, get, json_object
-from labkit.course.exercise import Case, Exercise
-from labkit.course.serving import running
+from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.expectations import expect_call, flask_app, get, json_object
+from labkit.exercises.serving import running
 
 CATALOGO = Exercise("IN-1", writes="catalogo_de", deadline=10)
 
@@ -58,3 +58,6 @@ def two_instances(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     services = [case.enter(running(flask_app(case, catalogo_de, name))) for name in names]
     said = [(json_object(get(case, each, "/libros/43")) or {}).get("instancia") for each in services]
     case.expect(said == names, f"se llaman {names} y dicen ser {said}: ¿de dónde saca cada una su nombre?")
+
+
+EXERCISES = (CATALOGO,)

@@ -316,7 +316,7 @@ def waits_in_short_sleeps() -> None:
 def test_a_check_has_its_deadline_and_a_file_its_retries(
     by: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: Callable[[float], None]
 ) -> None:
-    from labkit.course.deadline import call_with_deadline
+    from labkit.exercises.deadline import call_with_deadline
 
     began = time.monotonic()
     jump(by)
@@ -344,7 +344,7 @@ def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
     )
     assert found == [
         # a clock that an exercise sets back, to show that an answer must not look at it
-        "course/cases/circuit_breaker.py: return datetime.now(tz) - timedelta(hours=1)",
+        "course/lessons/circuit_breaker.py: return datetime.now(tz) - timedelta(hours=1)",
         # when the entry was noted
         "journal.py: started: float = field(default_factory=time.time, compare=False)",
         "journal.py: time: float = field(default_factory=time.time, compare=False)",

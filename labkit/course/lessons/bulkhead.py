@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
-from labkit.course.cases.eventually import eventually
-from labkit.course.exercise import Case, Exercise
+from labkit.exercises.eventually import eventually
+from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.expectations import described, expect_call, expect_class, expect_methods, kind
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError
 from labkit.patterns.circuit_breaker import CircuitOpenError
 from labkit.waiting import ManualClock
@@ -1506,3 +1506,6 @@ def made_once_for_all_threads(case: Case, crear_proteccion: Any) -> None:
         "dos hilos usaron un nombre nuevo a la vez; después, con fallos=2, hubo dos fallos seguidos y el circuito "
         "no se abrió: ¿cuántos cortacircuitos se crearon para ese nombre?",
     )
+
+
+EXERCISES = (WORKERS, RUN, BOUNDED, FLOOD, WATCH, PROTECTED)

@@ -25,8 +25,8 @@ import requests
 from answers import assert_pending, assert_right, assert_wrong
 
 import labkit
-from labkit.course.cases import circuit_breaker
-from labkit.course.check import NotChecked, check
+from labkit.course.lessons import circuit_breaker
+from labkit.exercises.check import NotChecked, check
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError, Rejection, StateChange
 
 

@@ -22,10 +22,11 @@ import requests
 from aiohttp import web
 from answers import assert_pending, assert_right, assert_wrong
 from flask import Flask, abort, current_app, jsonify, request
+from support import name_of
 
 import labkit
-from labkit.course.cases import service_discovery
-from labkit.course.check import UnknownExercise, check
+from labkit.course.lessons import service_discovery
+from labkit.exercises.check import UnknownExercise, check
 
 direcciones: dict[str, list[str]] = {}
 registro = None
@@ -2119,7 +2120,7 @@ def test_hostile(nothing_left, quick, answer, hint):
 
 
 @pytest.mark.parametrize(
-    "thing", [5, "texto", [], {}, object(), Flask, threading, lambda a, b, c, d: a], ids=repr
+    "thing", [5, "texto", [], {}, object(), Flask, threading, lambda a, b, c, d: a], ids=name_of
 )
 def test_things_of_another_kind_are_told_wrong(nothing_left, thing):
     for things in (

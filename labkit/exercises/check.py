@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from labkit.course import messages
-from labkit.course.deadline import call_with_deadline
-from labkit.course.exercise import (
+from labkit.errors import LabkitError
+from labkit.exercises import messages
+from labkit.exercises.deadline import call_with_deadline
+from labkit.exercises.exercise import (
     Case,
     CaseSpec,
     Exercise,
@@ -28,8 +29,7 @@ from labkit.course.exercise import (
     is_question,
     known_ids,
 )
-from labkit.course.stub import unfinished
-from labkit.errors import LabkitError
+from labkit.exercises.stub import unfinished
 
 State = Literal["ok", "falla", "pendiente"]
 

@@ -20,8 +20,8 @@ import pytest
 from answers import assert_pending, assert_right, assert_wrong
 
 import labkit
-from labkit.course.cases import bulkhead
-from labkit.course.check import NotChecked, UnknownExercise, check
+from labkit.course.lessons import bulkhead
+from labkit.exercises.check import NotChecked, UnknownExercise, check
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError, BulkheadPool
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 

@@ -1,6 +1,6 @@
 """What an exercise is: an id, what the learner writes, and the cases that watch it behave.
 
-A lesson's exercises stand in one module of `labkit.course.cases`, as module-level variables:
+A lesson's exercises stand in one module of `labkit.course.lessons`, as module-level variables:
 
     SANAS = Exercise("SD-4b", writes="sanas")
 
@@ -20,17 +20,19 @@ written. The questions that nothing checks stand in the module's `QUESTIONS`, a 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn, TypeVar
-
-from labkit.course.cases import LESSONS
 
 T = TypeVar("T")
 CaseFunction = TypeVar("CaseFunction", bound=Callable[..., object])
+
+# A course or a teacher's package says by an entry point where its exercises are, a module with EXERCISES and
+# QUESTIONS: `BH = "labkit.course.lessons.bulkhead"`.
+GROUP = "labkit.exercises"
 
 _ID = re.compile(r"[A-Z]{2}-[1-9][0-9]*[a-z]?")
 
@@ -152,31 +154,31 @@ class Exercise:
 
 
 def find_exercise(exercise_id: str) -> Exercise | None:
-    """Return the exercise of that id; only its own lesson's cases are imported."""
-    module = _lesson_of(exercise_id)
-    return None if module is None else _exercises_of(module).get(exercise_id)
+    """Return the exercise of that id; only its own lesson is imported."""
+    lesson = _lesson_of(exercise_id)
+    if lesson is None:
+        return None
+    return next((each for each in _exercises_of(lesson) if each.id == exercise_id), None)
 
 
 def is_question(exercise_id: str) -> bool:
-    """Whether the course asks it and nothing checks it: the learner answers it in words."""
-    module = _lesson_of(exercise_id)
-    return module is not None and exercise_id in getattr(importlib.import_module(module), "QUESTIONS", ())
+    """True for an id that the course asks and nothing checks: the learner answers it in words."""
+    lesson = _lesson_of(exercise_id)
+    return lesson is not None and exercise_id in getattr(lesson.load(), "QUESTIONS", ())
 
 
 def known_ids() -> list[str]:
-    """Return the ids of all exercises, in the order of the course."""
-    return [exercise_id for module in LESSONS.values() for exercise_id in _exercises_of(module)]
+    """Return the ids of all exercises, a lesson after the other."""
+    return [each.id for lesson in entry_points(group=GROUP) for each in _exercises_of(lesson)]
 
 
-def _lesson_of(exercise_id: str) -> str | None:
-    return LESSONS.get(exercise_id.partition("-")[0])
+def _lesson_of(exercise_id: str) -> EntryPoint | None:
+    return next(iter(entry_points(group=GROUP, name=exercise_id.partition("-")[0])), None)
 
 
-def _exercises_of(module_name: str) -> dict[str, Exercise]:
-    found: dict[str, Exercise] = {}
-    for value in vars(importlib.import_module(module_name)).values():
-        if isinstance(value, Exercise):
-            if value.id in found and found[value.id] is not value:
-                raise ValueError(f"{module_name} has two exercises {value.id}")
-            found[value.id] = value
-    return found
+def _exercises_of(lesson: EntryPoint) -> tuple[Exercise, ...]:
+    exercises: tuple[Exercise, ...] = tuple(lesson.load().EXERCISES)
+    ids = [each.id for each in exercises]
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"{lesson.value} has two exercises of one id: {', '.join(ids)}")
+    return exercises

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from flask import Flask
 
-from labkit.course.exercise import Case
+from labkit.exercises.exercise import Case
 from labkit.journal import Line
 from labkit.service import Group, Service
 

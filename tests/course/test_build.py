@@ -75,7 +75,7 @@ def test_master_and_learner_edition_are_executed_and_written(folder, monkeypatch
     assert sorted(raw["metadata"]) == ["kernelspec", "language_info"]
     assert all("execution" not in cell["metadata"] for cell in raw["cells"])
     assert "labkit/course/edition.py" in learner.read_text(encoding="utf-8")
-    assert f"{Path(__file__).parents[1]}/labkit" not in learner.read_text(encoding="utf-8")
+    assert f"{Path(__file__).parents[2]}/labkit" not in learner.read_text(encoding="utf-8")
     assert says[0].split()[:3] == ["00_inicio", "maestro", "5"]
     assert says[1].split()[:3] == ["00_inicio", "alumno", "5"]
     assert all("escrito" in line for line in says)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit import doctor
+from labkit.course import doctor
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from unittest import mock
 
 import requests
 
-from labkit.course.cases.asking import described, expect_call, expect_class, expect_methods, kind
-from labkit.course.cases.eventually import eventually
-from labkit.course.cases.overtaking import Race, before_each_opcode, overtakings
-from labkit.course.exercise import Case, Exercise
+from labkit.exercises.eventually import eventually
+from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.expectations import described, expect_call, expect_class, expect_methods, kind
+from labkit.exercises.interleaving import Race, before_each_opcode, overtakings
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
 from labkit.patterns.circuit_breaker.events import STATES
 from labkit.waiting import ManualClock
@@ -1286,3 +1286,6 @@ def _second_enters(guard: Any) -> bool:
     first.join(10)
     other.join(10)
     return found
+
+
+EXERCISES = (THRESHOLDS, WAITS, RECORD, RECOVERS, STORY, HALF_OPEN, AUDIT)

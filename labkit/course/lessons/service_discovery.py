@@ -15,7 +15,9 @@ import requests
 from flask import Flask, jsonify, request
 
 from labkit import messages, sockets
-from labkit.course.cases.asking import (
+from labkit.exercises.eventually import eventually
+from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.expectations import (
     TIMEOUT,
     described,
     expect_call,
@@ -26,9 +28,7 @@ from labkit.course.cases.asking import (
     json_object,
     kind,
 )
-from labkit.course.cases.eventually import eventually
-from labkit.course.exercise import Case, Exercise
-from labkit.course.serving import running
+from labkit.exercises.serving import running
 from labkit.service import Group, Service
 
 _DEAD = "http://127.0.0.1:9"  # the discard port, on which nothing listens
@@ -1116,3 +1116,6 @@ def _registry_app(urls: Callable[[], list[str] | None]) -> Flask:
         return (jsonify(error="avería"), 500) if found is None else jsonify(urls=found)
 
     return app
+
+
+EXERCISES = (THIRD, NOTICES, HEALTH_APP, HEALTHY, WATCH, LEASES, CLIENT)

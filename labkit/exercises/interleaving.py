@@ -1,7 +1,7 @@
 """One thread stops half-way and another overtakes it: at every step in turn, whatever the scheduler does.
 
-Threads that are slowed down alike go in step, and miss what goes wrong when one runs past another. Here nothing
-is left to luck:
+Threads that are slowed down alike go in step, and miss what goes wrong when one runs past another. Here
+nothing is left to luck:
 
     def race() -> Race[Counter]:
         counter = Counter()
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Code that is nobody's answer, and in which no thread is stopped.
 _NOT_ANSWERS = (
-    str(Path(__file__).parents[2]),
+    str(Path(__file__).parents[1]),
     str(Path(os.__file__).parent),
     str(Path(os.__file__).parent.resolve()),
     "<frozen",

@@ -8,6 +8,7 @@ from typing import Any
 import flask
 import pytest
 from aiohttp import web
+from support import name_of
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Request, Response
 
@@ -159,7 +160,7 @@ def test_a_factory_of_aiohttp_apps_says_its_kind_when_it_was_called() -> None:
         web,
         {"app": 1},
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_anything_else_is_refused_without_being_called(thing: Any) -> None:
     with pytest.raises(NotAnApp, match="Se acepta: una aplicación Flask"):
