@@ -10,10 +10,7 @@ from __future__ import annotations
 import difflib
 import html
 import os
-import sys
-import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
@@ -25,11 +22,16 @@ from labkit.exercises.exercise import (
     CaseSpec,
     Exercise,
     Misconception,
+    Scene,
     find_exercise,
     is_question,
     known_ids,
 )
+from labkit.exercises.expectations import form_problem
+from labkit.exercises.interleaving import is_answers
+from labkit.exercises.pace import FULL, Pace
 from labkit.exercises.stub import unfinished
+from labkit.exercises.wording import described, listed
 
 State = Literal["ok", "falla", "pendiente"]
 
@@ -84,50 +86,50 @@ def check(exercise_id: str, *things: object) -> Verdict:
         if isinstance(exercise_id, str) and is_question(exercise_id):
             raise NotChecked(messages.QUESTION.format(id=exercise_id))
         raise UnknownExercise(_unknown(exercise_id))
-    verdict = _judge(exercise, things)
+    verdict = judge(exercise, things)
     if verdict.state != "ok" and os.environ.get("LABKIT_STRICT") == "1":
         raise CheckFailed(verdict.text)
     return verdict
 
 
-def _judge(exercise: Exercise, things: tuple[object, ...]) -> Verdict:
+def judge(exercise: Exercise, things: tuple[object, ...], pace: Pace = FULL) -> Verdict:
+    """Try what was written on the exercise's cases, at a pace, and say what it is."""
     names = exercise.arguments
     if len(things) != len(names):
         form = messages.TOO_FEW if len(things) < len(names) else messages.TOO_MANY
         return _fails(exercise, form.format(id=exercise.id, names=", ".join(names)))
     written = list(zip(names, things, strict=True))[len(exercise.given) :]
     if missing := [left for name, thing in written if (left := unfinished(thing, name))]:
-        text = messages.PENDING.format(id=exercise.id, names=_listed(missing))
+        text = messages.PENDING.format(id=exercise.id, names=listed(missing))
         return Verdict(exercise.id, "pendiente", text)
+    if problem := form_problem(exercise, things):
+        return _fails(exercise, problem)
     for spec in exercise.cases:
-        if hint := _hint(exercise, spec, things):
+        if hint := _hint(exercise, spec, things, pace):
             return _fails(exercise, hint)
     count = len(exercise.cases)
     cases = messages.ONE_CASE if count == 1 else messages.MANY_CASES.format(count=count)
     return Verdict(exercise.id, "ok", messages.OK.format(id=exercise.id, cases=cases), cases=count)
 
 
-def _listed(names: list[str]) -> str:
-    *first, last = names
-    return messages.AND.format(first=", ".join(first), last=last) if first else last
-
-
 def _fails(exercise: Exercise, hint: str) -> Verdict:
     return Verdict(exercise.id, "falla", messages.FAILS.format(id=exercise.id, hint=hint), hint=hint)
 
 
-def _hint(exercise: Exercise, spec: CaseSpec, things: tuple[object, ...]) -> str | None:
+def _hint(exercise: Exercise, spec: CaseSpec, things: tuple[object, ...], pace: Pace) -> str | None:
     """Run one case; None when it passes."""
-    case = Case()
+    case = exercise.scene(exercise, things, pace)
+    deadline = exercise.deadline * pace.deadlines
+    attempt = _Attempt(case, spec)
     try:
-        outcome = call_with_deadline(lambda: spec.function(case, *things), exercise.deadline)
+        outcome = call_with_deadline(attempt, deadline)
     finally:
         cleaned = call_with_deadline(case.close, _CLEANUP)
 
     if case.hint is not None:
         return case.hint
     if outcome.late:
-        text = messages.LATE.format(situation=spec.situation, seconds=f"{exercise.deadline:g}")
+        text = messages.LATE.format(situation=case.doing or spec.situation, seconds=f"{exercise.deadline:g}")
         return f"{text}: {spec.late or messages.LATE_DEFAULT}"
     error = outcome.error
     if isinstance(error, Misconception):
@@ -136,39 +138,36 @@ def _hint(exercise: Exercise, spec: CaseSpec, things: tuple[object, ...]) -> str
         return messages.EXITED.format(situation=spec.situation, error=type(error).__name__)
     if error is not None:
         form = messages.RAISED if _raised_by_answer(error.__traceback__) else messages.RAISED_BY_USE
-        text = form.format(situation=spec.situation, error=_describe(error))
+        text = form.format(situation=case.doing or spec.situation, error=attempt.raised)
         return f"{text}: {spec.raised}" if spec.raised else text
     if cleaned.error is not None:
-        return messages.CLEANUP_FAILED.format(situation=spec.situation, error=_describe(cleaned.error))
+        return messages.CLEANUP_FAILED.format(situation=spec.situation, error=described(cleaned.error))
     return None
 
 
-def _describe(error: BaseException) -> str:
-    try:
-        message = " ".join(str(error).split())
-    except Exception:  # an exception of the learner's own, with a __str__ that fails
-        message = ""
-    name = type(error).__name__
-    return f"{name} ({textwrap.shorten(message, 160, placeholder='…')})" if message else name
+class _Attempt:
+    """One call of a case. What it raises is put into words here, within the deadline: `__str__` may hang."""
 
+    def __init__(self, case: Case, spec: CaseSpec) -> None:
+        self._case, self._spec = case, spec
+        self.raised = ""
 
-# Code that is nobody's answer: labkit with its cases, the standard library and what is installed.
-_NOT_ANSWERS = tuple(
-    str(form)
-    for folder in (
-        Path(__file__).parents[1],
-        Path(os.__file__).parent,
-        *(Path(path) for path in sys.path if path.endswith("site-packages")),
-    )
-    for form in (folder, folder.resolve())
-)
+    def __call__(self) -> None:
+        case = self._case
+        arguments = (case,) if isinstance(case, Scene) else (case, *case.things)
+        try:
+            self._spec.function(*arguments)
+        except Misconception:
+            raise
+        except Exception as error:
+            self.raised = described(error)
+            raise
 
 
 def _raised_by_answer(traceback: TracebackType | None) -> bool:
-    """Whether the error passed through the answer's code; if not, the case met it using what it was given."""
+    """True when the error passed through the answer's code; if not, the case met it using what it was given."""
     while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        if not filename.startswith((*_NOT_ANSWERS, "<frozen")):
+        if is_answers(traceback.tb_frame.f_code):
             return True
         traceback = traceback.tb_next
     return False

@@ -60,7 +60,7 @@ def call_with_deadline(function: Callable[[], object], seconds: float) -> Outcom
     return Outcome(late=True)
 
 
-class _Stop(SystemExit):
+class Stop(SystemExit):
     """Ends a thread whose time is over. `threading` prints no traceback for a SystemExit."""
 
 
@@ -140,7 +140,7 @@ class _CallThread(threading.Thread):
 
         def stop(code: CodeType, line: int) -> None:
             if threading.get_ident() == self._id:
-                raise _Stop
+                raise Stop
 
         codes = set()
         frame = sys._current_frames().get(self._id)
@@ -172,17 +172,17 @@ class _CallThread(threading.Thread):
     # when it is raised (later). The `__init__`s below run then. They are C functions: Python code there would
     # itself be interrupted by the exception that it sets.
 
-    def _polite_stop(self) -> type[_Stop]:
+    def _polite_stop(self) -> type[Stop]:
         heard = functools.partial(self._heard.append, True)
-        return type("Stop", (_Stop,), {"__init__": staticmethod(heard)})
+        return type("Stop", (Stop,), {"__init__": staticmethod(heard)})
 
-    def _stop_that_comes_back(self) -> type[_Stop]:
+    def _stop_that_comes_back(self) -> type[Stop]:
         """A stop that sets the next one: `while True: try: … except: pass` swallows a single one.
 
         The next one is raised as soon as the handler calls something or jumps back: outside the `try` that
         caught this one.
         """
-        stop = type("Stop", (_Stop,), {})
+        stop = type("Stop", (Stop,), {})
         again = functools.partial(_set_async_exception, self._id, stop)
         stop.__init__ = staticmethod(again)  # type: ignore[misc]
         return stop
@@ -196,10 +196,10 @@ def _forget_async_exceptions() -> None:
 
     def raise_one() -> None:
         try:
-            _set_async_exception(threading.get_ident(), _Stop)
+            _set_async_exception(threading.get_ident(), Stop)
             while True:
                 pass
-        except _Stop:
+        except Stop:
             pass
 
     thread = threading.Thread(target=raise_one, name="labkit-check", daemon=True)

@@ -20,7 +20,7 @@ import pytest
 from answers import assert_pending, assert_right, assert_wrong
 
 import labkit
-from labkit.course.lessons import bulkhead
+from labkit.course.lessons.bulkhead import old as bulkhead
 from labkit.exercises.check import NotChecked, UnknownExercise, check
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError, BulkheadPool
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError

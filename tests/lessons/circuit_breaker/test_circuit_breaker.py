@@ -25,7 +25,7 @@ import requests
 from answers import assert_pending, assert_right, assert_wrong
 
 import labkit
-from labkit.course.lessons import circuit_breaker
+from labkit.course.lessons.circuit_breaker import old as circuit_breaker
 from labkit.exercises.check import NotChecked, check
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError, Rejection, StateChange
 

@@ -15,9 +15,7 @@ import requests
 from flask import Flask, jsonify, request
 
 from labkit import messages, sockets
-from labkit.exercises.eventually import eventually
-from labkit.exercises.exercise import Case, Exercise
-from labkit.exercises.expectations import (
+from labkit.course.lessons.old_expectations import (
     TIMEOUT,
     described,
     expect_call,
@@ -28,6 +26,8 @@ from labkit.exercises.expectations import (
     json_object,
     kind,
 )
+from labkit.exercises.eventually import eventually
+from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.serving import running
 from labkit.service import Group, Service
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
+from labkit.course.lessons.old_expectations import described, expect_call, expect_class, expect_methods, kind
 from labkit.exercises.eventually import eventually
 from labkit.exercises.exercise import Case, Exercise
-from labkit.exercises.expectations import described, expect_call, expect_class, expect_methods, kind
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError
 from labkit.patterns.circuit_breaker import CircuitOpenError
 from labkit.waiting import ManualClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from labkit.course.lessons.old_expectations import expect_call, flask_app, get, json_object
 from labkit.exercises.exercise import Case, Exercise
-from labkit.exercises.expectations import expect_call, flask_app, get, json_object
 from labkit.exercises.serving import running
 
 CATALOGO = Exercise("IN-1", writes="catalogo_de", deadline=10)
