@@ -5,7 +5,7 @@
 
 A comparison, a number, a bool, a lock or another `with`, an `except`, an `and`, a statement left out,
 a value not returned, a keyword left out: made from the answer's syntax tree, one at a time. A change that means
-the same as the answer stands in the test file of its exercise (`Master(…, same={…})`), with a word why. Ends
+the same as the answer stands in the test file of its exercise, `Master(…, same={…})`, with a word why. Ends
 with 1 when any other is accepted. Each exercise runs in a process of its own, since mutants leave threads
 behind; two at a time.
 """

@@ -147,7 +147,7 @@ def several(office: Office) -> None:
 @RECORD.case("con ocho hilos a la vez", raised=_DOES)
 def threads(office: Office) -> None:
     circuits = [office.circuit(f"circuito-{letter}") for letter in "abcdefgh"]
-    told = office.at_once([(lambda own=each: own.open() + own.probe(well=True)) for each in circuits])
+    told = office.at_once([lambda own=each: own.open() + own.probe(well=True) for each in circuits])  # type: ignore[misc]
     lines = office.lines(office.path)
     mixed = "ocho circuitos cambiaron 3 veces cada uno, y sus líneas no lo cuentan en orden: ¿se pisan o se mezclan?"
     for circuit, changes in zip(circuits, told, strict=True):
