@@ -1,30 +1,55 @@
-# lab · test · build · bench · lint. Works with GNU make 3.81 (macOS) and any POSIX shell.
+# lab · test · soak · mutants · build · bench · lint. Works with GNU make 3.81 (macOS) and any POSIX shell.
 #
-# A first run makes .venv and installs the versions that constraints.txt names; the stamp .venv/.ready says
-# that this is done, so that every later run needs no network.
+# A first run makes .venv and installs the versions that constraints.txt names: the course alone for `lab`, what
+# tests need besides for all else. The stamps .venv/.course and .venv/.ready say that this is done, so that every
+# later run needs no network. Where .venv is of another version than the PYTHON that is named, .venv-3.12 (or so)
+# is made beside it.
 
-READY := .venv/.ready
-PEERS := .venv/peers
-PY := .venv/bin/python
+VENV := .venv
+ifdef PYTHON
+VERSION := $(shell $(PYTHON) -c 'import sys; sys.version_info < (3, 11) or print("%d.%d" % sys.version_info[:2])')
+ifeq ($(VERSION),)
+$(error PYTHON=$(PYTHON) is not a Python 3.11 or newer that runs)
+endif
+OWN := $(shell $(VENV)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(OWN),)
+ifneq ($(OWN),$(VERSION))
+VENV := .venv-$(VERSION)
+endif
+endif
+endif
+
+COURSE := $(VENV)/.course
+READY := $(VENV)/.ready
+PEERS := $(VENV)/peers
+PY := $(VENV)/bin/python
 ARGS ?=
+UV := $(shell uv --version 2>/dev/null)
+INSTALL := $(if $(UV),uv pip install --quiet --python $(PY),$(PY) -m pip install --quiet) -c constraints.txt
 
 # The stamp holds the folder it was made in: an editable install points at that folder by name, so a project
 # that was moved or copied together with its .venv has to be installed anew.
-ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
-.PHONY: $(READY)
+ifneq ($(shell cat $(COURSE) 2>/dev/null),$(CURDIR))
+.PHONY: $(COURSE)
 endif
 
-.PHONY: help lab test build bench lint constraints clean
+.PHONY: help lab test soak mutants build bench lint constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##\(.*\)/make \1	\2/p' Makefile
 
-lab: $(READY)  ## open the course in JupyterLab (ARGS="--no-browser --port=8899" passes on)
+lab: $(COURSE)  ## open the course in JupyterLab (ARGS="--no-browser --port=8899" passes on)
 	$(PY) -m labkit lab $(ARGS)
 
 test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a browser (ARGS="-k journal")
-	$(PY) -m pytest tests notebooks --nbval --nbval-current-env --nbval-cell-timeout=60 \
-	    --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
+	$(PY) -m pytest tests notebooks -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder \
+	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
+
+soak: $(READY)  ## endurance at full length: a quarter of an hour
+	$(PY) -m pytest tests -m soak -n 2 --maxschedchunk=1 $(ARGS)
+
+mutants: $(READY)  ## change every small thing of each model answer, and see it refused (ARGS="BH-7" for one)
+	$(PY) tests/mutants.py $(ARGS)
 
 build: $(READY)  ## execute the masters, make and execute the learner edition (ARGS="00_inicio" for one)
 	$(PY) -m labkit build $(ARGS)
@@ -42,13 +67,12 @@ constraints:  ## compile constraints.txt anew from pyproject.toml (needs uv)
 	    --quiet --output-file constraints.txt
 
 clean:  ## remove .venv and what the tools leave behind
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The candidates are asked for their version, not trusted by their name: a shim may exist and fail.
-$(READY): pyproject.toml constraints.txt
+$(COURSE): pyproject.toml constraints.txt
 	@set -e; suits() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
-	if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then uv=yes; else uv=; fi; \
-	if ! suits $(PY); then \
+	uv="$(UV)"; if ! suits $(PY); then \
 	    python=; \
 	    for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3 python python3.14; do \
 	        if suits "$$candidate"; then python=$$candidate; break; fi; \
@@ -58,21 +82,25 @@ $(READY): pyproject.toml constraints.txt
 	            "packages, or name it: make $(firstword $(MAKECMDGOALS) lab) PYTHON=/path/to/python3" >&2; \
 	        exit 1; \
 	    fi; \
-	    echo "Making .venv with $$("$$python" --version)"; \
-	    rm -rf .venv; \
+	    echo "Making $(VENV) with $$("$$python" --version)"; \
+	    rm -rf $(VENV); \
 	    if [ -n "$$uv" ]; then uv venv --quiet --seed --no-python-downloads --python \
-	        "$$("$$python" -c 'import sys; print(sys.executable)')" .venv; \
-	    elif ! "$$python" -m venv .venv; then \
-	        rm -rf .venv; \
+	        "$$("$$python" -c 'import sys; print(sys.executable)')" $(VENV); \
+	    elif ! "$$python" -m venv $(VENV); then \
+	        rm -rf $(VENV); \
 	        echo "This Python cannot make a virtual environment." \
 	            "On Debian and Ubuntu: sudo apt install python3-venv" >&2; \
 	        exit 1; \
 	    fi; \
 	fi; \
 	echo "Installing the versions of constraints.txt: a few minutes, once; later runs need no network"; \
-	if [ -n "$$uv" ]; then uv pip install --quiet --python $(PY) -c constraints.txt -e '.[course,dev]'; \
-	else $(PY) -m pip install --quiet -c constraints.txt -e '.[course,dev]'; fi
-	@echo '$(CURDIR)' > $(READY)
+	$(INSTALL) -e '.[course]'
+	@echo '$(CURDIR)' > $(COURSE)
+
+$(READY): $(COURSE)
+	@echo "Installing what the tests need besides"
+	@$(INSTALL) -e '.[course,dev]'
+	@touch $(READY)
 
 # The extra `bench` alone, beside the environment and not in it. Without a network the bench runs all the same and
 # says who is missing.
@@ -81,7 +109,5 @@ $(PEERS)/.ready: pyproject.toml constraints.txt | $(READY)
 	    print(*project["optional-dependencies"]["bench"])'); \
 	echo "Installing the peers of the bench: $$peers"; \
 	rm -rf $(PEERS); \
-	if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then \
-	    uv pip install --quiet --python $(PY) --target $(PEERS) -c constraints.txt $$peers; \
-	else $(PY) -m pip install --quiet --target $(PEERS) -c constraints.txt $$peers; fi \
+	$(INSTALL) --target $(PEERS) $$peers \
 	&& touch $@ || echo "They could not be installed" >&2

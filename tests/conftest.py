@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -26,8 +27,12 @@ MASTERS = ROOT / "notebooks" / "soluciones"
 
 # Seconds that a test may take, set-up and tear-down included; @pytest.mark.limit(seconds) says otherwise.
 LIMIT = 60
+SOAK_LIMIT = 300
 # How long a test that was told to stop may go on before the whole run is ended.
 LAST_RESORT = 20
+
+# What takes long, the longest last.
+SLOW = [("tests", "lessons"), ("tests", "kernel"), ("tests", "soak"), ("notebooks",), ("tests", "browser")]
 
 # What a shell may hold and would change what labkit does or shows.
 for name in ("HOST", "PORT", "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT", "LABKIT_STRICT", "MPLBACKEND"):
@@ -51,7 +56,8 @@ class Watchdog:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         mark = item.get_closest_marker("limit")
-        limit = float(mark.args[0]) if mark else LIMIT
+        usual = SOAK_LIMIT if item.get_closest_marker("soak") else LIMIT
+        limit = float(mark.args[0]) if mark else usual
         faulthandler.dump_traceback_later(limit + LAST_RESORT, exit=True, file=self.stderr)
         alarm = getattr(signal, "SIGALRM", None)
         if alarm is not None:
@@ -70,8 +76,26 @@ class Watchdog:
         pytest.fail(f"not done after {limit:g} s (every thread's stack is below)")
 
 
-class StrictMasters:
-    """Have `labkit.check` raise in the masters' kernels, which inherit this process's environment."""
+class Notebooks:
+    """Have `labkit.check` raise in the masters' kernels, and 00_inicio run alone: it names its ports.
+
+    A kernel inherits this process's environment.
+    """
+
+    lock: socket.socket | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+        # Outside the watchdog: another run may take its time.
+        if item.path.name == "00_inicio.ipynb" and self.lock is None:
+            from support import take_fixed_ports
+
+            self.lock = take_fixed_ports()
+        result = yield
+        if self.lock is not None and (nextitem is None or nextitem.path != item.path):
+            self.lock.close()
+            self.lock = None
+        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -83,15 +107,22 @@ class StrictMasters:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"limit(seconds): may take this long and not only {LIMIT} s")
+    config.addinivalue_line("markers", "soak: endurance at full length, which takes minutes (`make soak`)")
     config.pluginmanager.register(Watchdog(os.dup(2)))
-    config.pluginmanager.register(StrictMasters())
+    config.pluginmanager.register(Notebooks())  # the last registered is the outer one
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the slow ones come last: a mistake in a module is told before a browser opens."""
-    items.sort(
-        key=lambda item: (item.path.is_relative_to(ROOT / "tests" / "browser"), item.path.suffix == ".ipynb")
-    )
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let what takes long come last, where a mistake in a module is to be told before a browser opens.
+
+    Among several workers it comes first: the last one to end should be one of the short.
+    """
+
+    def weight(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT).parts[:2]
+        return next((n for n, slow in enumerate(SLOW) if folder[: len(slow)] == slow), -1)
+
+    items.sort(key=weight, reverse=hasattr(config, "workerinput"))
 
 
 def running() -> set[Service]:
@@ -112,6 +143,14 @@ def nothing_left_running() -> Iterator[None]:
     for service in left:
         service.stop(grace=0)
     assert not left, f"left running: {sorted(service.name for service in left)}"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let this process be interrupted: pytest-xdist's workers and a shell's background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

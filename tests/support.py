@@ -21,6 +21,7 @@ from typing import Any
 
 import flask
 import psutil
+import pytest
 import requests
 from aiohttp import web
 
@@ -28,7 +29,14 @@ from labkit import journal_file
 
 KINDS = ["flask", "wsgi", "aiohttp"]
 PATIENCE = 20.0  # seconds after which something is held to hang: noise of a busy machine stays far below
+FIXED_PORTS = (5055, 8085)  # those that a lesson's cells name
+LOCK_PORT = 15055
 MEGABYTES_20 = b"x" * 20_000_000
+
+
+def soak(*values: Any) -> Any:
+    """Mark a test's parameters as endurance at full length, which `make test` leaves to `make soak`."""
+    return pytest.param(*values, marks=pytest.mark.soak)
 
 
 def name_of(thing: object) -> str:
@@ -79,6 +87,24 @@ def free_ports(count: int, first: int | None = None) -> int:
     """The first of so many ports in a row that are free: from `first` on, or anywhere."""
     firsts = iter(free_port, 0) if first is None else itertools.count(first, count)
     return next(port for port in firsts if all(can_bind(port + number) for number in range(count)))
+
+
+def take_fixed_ports() -> socket.socket:
+    """Reserve the ports that 00_inicio names, among all test runs of this machine.
+
+    A socket is the lock: it holds on every platform and for every user, and ends with its process.
+    """
+    end = time.monotonic() + 10 * PATIENCE
+    while not can_bind(LOCK_PORT):
+        assert time.monotonic() < end, f"port {LOCK_PORT} is another program's"
+        time.sleep(0.05)
+    try:
+        lock = socket.create_server(("127.0.0.1", LOCK_PORT))
+    except OSError:  # another run was quicker
+        return take_fixed_ports()
+    while not all(map(can_bind, FIXED_PORTS)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return lock
 
 
 def open_files() -> int:

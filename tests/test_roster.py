@@ -472,6 +472,7 @@ def test_a_start_up_that_raises_raises_that_in_the_cell_and_leaves_nothing(hook:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends itself a signal")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("blocking", [False, True])
 def test_an_interrupt_while_on_startup_hangs_leaves_nothing(blocking: bool, stage: Stage) -> None:
     app = web.Application()

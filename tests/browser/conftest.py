@@ -36,7 +36,7 @@ def address(chromium: str, work: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # meanwhile its event loop runs in this thread: no other may
 def browser(chromium: str) -> Iterator[BrowserContext]:
     with browser_context(chromium) as browser:
         yield browser

@@ -368,6 +368,7 @@ def test_a_lock_held_by_a_with_block_is_given_back_when_a_loop_is_stopped(double
     assert lock.acquire(timeout=1)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_of_the_user_passes_through_and_stops_the_answer(tmp_path):
     # In a process of its own: the interrupt must be the real one, and hit the main thread.
     program = """

@@ -534,6 +534,7 @@ def test_nothing_is_left_of_it(service: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal can be sent to a thread here")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_cleanly(service: Any) -> None:
     service.pause()
     main = threading.main_thread().ident
@@ -543,7 +544,6 @@ def test_an_interrupt_ends_it_cleanly(service: Any) -> None:
         eventually(lambda: connections_to(service.port))
         os.kill(os.getpid(), signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     thread.start()
     try:
@@ -553,7 +553,6 @@ def test_an_interrupt_ends_it_cleanly(service: Any) -> None:
         assert time.monotonic() - began < 30
     finally:
         thread.join(PATIENCE)
-        signal.signal(signal.SIGINT, before)
     assert not [thread for thread in threading.enumerate() if thread.name == "labkit-load"]
     eventually(lambda: not connections_to(service.port))
     service.resume()

@@ -16,8 +16,14 @@ import pytest
 from discovery_support import ManualClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from support import PATIENCE, eventually
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from support import PATIENCE, eventually, soak
 
 from labkit.patterns.bulkhead import (
     AIMD,
@@ -597,6 +603,7 @@ def test_a_waiter_whose_loop_was_closed_is_passed_over():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal can be sent to a thread")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("form", ["call", "with", "acquire"])
 def test_an_interrupt_while_waiting_leaves_the_queue(form):
     """What the stop button of a notebook does."""
@@ -1197,8 +1204,11 @@ class GateMachine(RuleBasedStateMachine):
         assert all(spy.told for spy in self.spies_in(State.HELD) if spy.start != spy.arrival)
 
 
-TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+@pytest.mark.parametrize("examples", [10, soak(100)])
+def test_the_gate_does_what_its_model_does(examples):
+    run_state_machine_as_test(
+        GateMachine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
+    )
 
 
 # What it costs to import

@@ -18,7 +18,15 @@ from breaker_support import fail as failing
 from breaker_support import work as working
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from support import soak
 
 from labkit.patterns.circuit_breaker import (
     CircuitBreaker,
@@ -325,12 +333,12 @@ class TimeMachine(Machine):
     window = TimeWindow(10.0)
 
 
-# Unpacked, or pytest would collect each of them a second time.
-TestInARow, TestCountWindow, TestTimeWindow = (
-    machine.TestCase for machine in (InARowMachine, CountMachine, TimeMachine)
-)
-for machine in (InARowMachine, CountMachine, TimeMachine):
-    machine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+@pytest.mark.parametrize("examples", [10, soak(100)])
+@pytest.mark.parametrize("machine", [InARowMachine, CountMachine, TimeMachine])
+def test_the_breaker_does_what_its_model_does(machine: type[Machine], examples: int) -> None:
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)
+    )
 
 
 class YieldingClock(ManualClock):

@@ -11,7 +11,14 @@ import pytest
 from discovery_support import ManualClock, no_threads_left
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from support import soak
 
 import labkit.patterns.discovery as discovery
 from labkit.patterns.discovery import (
@@ -608,8 +615,11 @@ class RegistryMachine(RuleBasedStateMachine):
         self.last_index = index
 
 
-TestRegistryMachine = RegistryMachine.TestCase
-TestRegistryMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+@pytest.mark.parametrize("examples", [10, soak(100)])
+def test_the_registry_does_what_its_model_does(examples):
+    run_state_machine_as_test(
+        RegistryMachine, settings=settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    )
 
 
 # The package

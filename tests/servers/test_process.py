@@ -31,6 +31,7 @@ from support import (
     new_stage,
     open_files,
     refused,
+    soak,
 )
 
 import labkit
@@ -420,6 +421,7 @@ def test_after_a_failed_start_the_name_the_port_and_the_cell_are_as_good_as_befo
         assert get(service.url).text == "hola"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_a_script_starts_ends_it() -> None:
     port = free_port()
 
@@ -870,7 +872,8 @@ def test_faults_of_a_group_go_to_each_process() -> None:
 # nothing piles up
 
 
-def test_nothing_is_left_after_50_starts_and_stops() -> None:
+@pytest.mark.parametrize("times", [10, soak(50)])
+def test_nothing_is_left_after_so_many_starts_and_stops(times: int) -> None:
     def once(number: int) -> None:
         with script(
             FLASK
@@ -883,7 +886,7 @@ def test_nothing_is_left_after_50_starts_and_stops() -> None:
 
     once(0), once(1)
     threads, files = threading.active_count(), open_files()
-    for number in range(50):
+    for number in range(times):
         once(number)
     assert not children()
     eventually(lambda: threading.active_count() <= threads)

@@ -391,7 +391,7 @@ time_t time(time_t *seconds) {
 """
 
 
-@pytest.mark.limit(150)
+@pytest.mark.soak
 @pytest.mark.skipif(_SHIM is not None, reason="this is that process")
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="Linux and a C compiler")
 def test_the_same_where_the_whole_process_sees_the_clock_jump(tmp_path: Path) -> None:
@@ -403,5 +403,5 @@ def test_the_same_where_the_whole_process_sees_the_clock_jump(tmp_path: Path) ->
         pytest.skip("the C compiler does not work here")
     environment = {**os.environ, "LD_PRELOAD": str(shim), "TESTS_CLOCK_SHIM": str(shim)}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout[-5000:]

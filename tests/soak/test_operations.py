@@ -1,4 +1,4 @@
-"""1,000 operations at random on ten services, five seeds: a model says what each must be, and it is.
+"""Operations at random on ten services: a model says what each must be, and it is.
 
 The model knows of each service its state, which application answers, what its journal counts, which faults
 are in force, and who is connected and waits for an answer: in a pause, or in a fault that hangs.
@@ -18,14 +18,13 @@ from aiohttp import web
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from support import PATIENCE, Raw, eventually, get, open_files, refused
+from support import PATIENCE, Raw, eventually, get, open_files, refused, soak
 
 import labkit
 from labkit.errors import WrongState
 from labkit.servers.base import Program
 
 SERVICES = 10
-OPERATIONS = 1_000  # for each seed
 STEPS = 125  # of these in one life of the ten services
 
 
@@ -310,9 +309,10 @@ class Operations(RuleBasedStateMachine):
         eventually(lambda: set(psutil.Process().children(recursive=True)) <= processes)
 
 
-@pytest.mark.limit(240)
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
-def test_1000_operations_at_random_and_model_and_services_agree(number: int) -> None:
+@pytest.mark.parametrize(
+    ("operations", "number"), [(100, 0), *(soak(1_000, number) for number in range(1, 6))]
+)
+def test_operations_at_random_and_model_and_services_agree(operations: int, number: int) -> None:
     machine = type("Machine", (Operations,), {})  # with a count of its own
     for serve in dict.fromkeys(MIX):  # what is imported and cached with the first
         with serve("op-first", "hola") as service:
@@ -320,7 +320,7 @@ def test_1000_operations_at_random_and_model_and_services_agree(number: int) -> 
     run_state_machine_as_test(
         seed(number)(machine),
         settings=settings(
-            max_examples=OPERATIONS // STEPS + 2,
+            max_examples=operations // STEPS + 2,
             stateful_step_count=STEPS,
             phases=[Phase.generate],  # a failure is told as it was met: shrinking it would take minutes
             suppress_health_check=list(HealthCheck),
@@ -328,4 +328,4 @@ def test_1000_operations_at_random_and_model_and_services_agree(number: int) -> 
             database=None,
         ),
     )
-    assert machine.operations >= OPERATIONS
+    assert machine.operations >= operations
