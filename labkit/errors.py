@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 
 from labkit import messages
-from labkit.journal import brief_traceback
-from labkit.journal_file import reason
+from labkit.traces import brief_traceback
 
 
 class LabkitError(Exception):
@@ -128,3 +127,8 @@ class NotRestartable(LabkitError, RuntimeError):
 
 class WrongState(LabkitError, RuntimeError):
     """The service is not in a state in which that can be asked of it."""
+
+
+def reason(error: OSError) -> str:
+    """Why a file cannot be written, in a few words."""
+    return messages.FILE_REASONS.get(errno.errorcode.get(error.errno or 0, ""), error.strerror or str(error))

@@ -41,8 +41,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from weakref import WeakSet
 
 from labkit import messages
+from labkit.entries import Request
 from labkit.errors import BadFault
-from labkit.journal import Journal, Request
+from labkit.journal import Journal
 
 LONGEST = 86_400.0  # seconds
 _NO_CONTENT = (204, 304)  # RFC 9110: answers that have no body
@@ -192,7 +193,7 @@ class Faults(Injector["Fault"]):
         with self._lock:
             self._servers.add(server)
 
-    def meet(self, journal: Journal, method: str, target: str, path: str) -> Encounter:
+    def meet(self, journal: Journal, method: str, target: str, path: str) -> FaultPlan:
         """Note a request in the journal and decide which faults it meets.
 
         `target` is what the request line says, `path` the decoded path without a query.
@@ -200,7 +201,7 @@ class Faults(Injector["Fault"]):
         with self._lock:
             request = journal.begin(method, target)
             hits = [(fault, fault.draw()) for fault in self.active if fault.hits(method, path)]
-        return Encounter(request, hits)
+        return FaultPlan(request, hits)
 
     # for faults
 
@@ -498,7 +499,7 @@ class When:
         return words
 
 
-class Encounter:
+class FaultPlan:
     """A request and the faults that hit it, as decided on its arrival, to be lived through by a server.
 
     In this order: wait for each of `waits()`, end as `ending()` says, and send the body as
@@ -514,7 +515,7 @@ class Encounter:
         """The faults to wait in until they are cleared, and at most how many seconds."""
         for kind in (Delay, Hang):
             for fault, seconds in self.hits:
-                if isinstance(fault, kind) and self.strike(fault):
+                if isinstance(fault, kind) and self.apply(fault):
                     yield fault, seconds
 
     def ending(self) -> Drop | Error | None:
@@ -532,11 +533,11 @@ class Encounter:
 
     def _last(self, kind: type[_Kind]) -> _Kind | None:
         for fault, _ in reversed(self.hits):
-            if isinstance(fault, kind) and self.strike(fault):
+            if isinstance(fault, kind) and self.apply(fault):
                 return fault
         return None
 
-    def strike(self, fault: Fault) -> bool:
+    def apply(self, fault: Fault) -> bool:
         """A fault is about to do something: count it, or say that it is not in force any more."""
         if fault.cleared:
             return False
@@ -548,7 +549,7 @@ class Encounter:
 class Trickle:
     """Cuts a body into the pieces in which it is sent, while the fault is in force."""
 
-    def __init__(self, met: Encounter) -> None:
+    def __init__(self, met: FaultPlan) -> None:
         self._met = met
         self._fault: SlowBody | None = None
         self._begun = False

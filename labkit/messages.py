@@ -204,3 +204,11 @@ def how_it_ended(code: int | None) -> str:
     except ValueError:  # a real-time signal
         name = str(-code)
     return ENDED_BY_SIGNAL.format(code=-code, signal=name)
+
+
+# Why a call has no answer
+REFUSED = "conexión rechazada"
+LATE = "sin respuesta a tiempo"
+CUT = "conexión cortada"
+UNKNOWN_HOST = "nombre desconocido"
+CANCELLED = "cancelada"

@@ -99,7 +99,7 @@ class Service:
         kind than before.
         """
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             if self._server is not None:
                 return self
             if not self._recipe.can_repeat:
@@ -144,7 +144,7 @@ class Service:
         """
         grace = self.grace if grace is None else seconds(grace)
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             server, self._server = self._server, None
             if server is None:
                 return
@@ -158,16 +158,16 @@ class Service:
             if cut:
                 self.journal.note(messages.ABANDONED.format(count=cut))
 
-    def hurry(self) -> None:
+    def cut_grace(self) -> None:
         """End the grace of a stop that lasts in another thread: what is in flight is cut now."""
         stopping = self._stopping
         if stopping is not None:
-            stopping.hurry()
+            stopping.cut_grace()
 
     def kill(self) -> None:
         """End it as a crash would: connections are cut, clients are refused, no clean-up hook runs."""
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             server, self._server = self._server, None
             if server is not None:
                 self._state = messages.KILLED
@@ -197,14 +197,14 @@ class Service:
             self._need_server("resume").resume()
             self._state = messages.RUNNING
 
-    def _bury(self) -> None:
+    def _drop_ended_server(self) -> None:
         """Let go of a server that its own application took down (`sys.exit()` in a task, for example)."""
         if self._server is not None and self._server.ended:
             self._exit_code = self._server.exit_code
             self._server, self._state = None, messages.KILLED
 
     def _need_server(self, action: str) -> Server:
-        self._bury()
+        self._drop_ended_server()
         if self._server is None:
             action = messages.ACTIONS[action]
             raise WrongState(messages.WRONG_STATE.format(name=self.name, state=self._state, action=action))
@@ -404,7 +404,7 @@ def stop_at_once(services: Sequence[Service], grace: float | None) -> None:
     except BaseException:
         while any(thread.is_alive() for thread in threads):
             for service in services:
-                service.hurry()
+                service.cut_grace()
             for thread in threads:
                 if thread.ident is not None:
                     thread.join(0.02)

@@ -14,8 +14,8 @@ import ipywidgets
 
 from labkit import display
 from labkit import messages as words
+from labkit.entries import Request
 from labkit.faults import Injector
-from labkit.journal import Request
 from labkit.kernel import arrows, messages
 from labkit.service import Service
 

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from labkit import capture
 from labkit.lens import load, messages
-from labkit.lens.patching import Patch
+from labkit.patching import Patch
 from labkit.roster import ROSTER
 from labkit.service import Service
 

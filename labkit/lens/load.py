@@ -32,7 +32,8 @@ from urllib.parse import quote, urlsplit
 from labkit.errors import BadArgument, LabkitError, WrongType
 from labkit.lens import load_messages as messages
 from labkit.lens.exchange import Connection, NotHttp, Response, head, is_own_limit
-from labkit.lens.result import Result, Sample
+from labkit.lens.result import Result
+from labkit.lens.samples import Sample
 from labkit.roster import ROSTER
 from labkit.service import Group, Service
 
@@ -559,24 +560,24 @@ class _Observed:
         if self._telemetry is None or self._position is None:
             return shot.wire, _NOBODY
         url = f"http://{shot.authority}{shot.path}"
-        leg = self._telemetry._begin(self._position, shot.method, url, shot.path)
-        if leg is None:  # more calls than the block remembers
+        span = self._telemetry._begin(self._position, shot.method, url, shot.path)
+        if span is None:  # more calls than the block remembers
             return shot.wire, _NOBODY
         fields = {_canonical(name): value for name, value in shot.fields.items()}
-        self._telemetry._write_headers(leg, fields)
-        return shot.wire_with(fields), _ObservedCall(leg)
+        self._telemetry._write_headers(span, fields)
+        return shot.wire_with(fields), _ObservedCall(span)
 
 
 class _ObservedCall(_Call):
-    def __init__(self, leg: Any) -> None:
-        self._leg = leg
+    def __init__(self, span: Any) -> None:
+        self._span = span
 
     def answered(self, status: int) -> None:
-        self._leg.status = status
-        self._leg.end()
+        self._span.status = status
+        self._span.end()
 
     def failed(self, error: Exception) -> None:
-        self._leg.fail(error)
+        self._span.fail(error)
 
 
 _NOBODY = _Call()

@@ -7,13 +7,6 @@ CLIENT = "cliente"
 NO_CALLS = "(ninguna llamada)"
 RUNNING = "en curso"
 
-# Why a call has no answer
-REFUSED = "conexión rechazada"
-LATE = "sin respuesta a tiempo"
-CUT = "conexión cortada"
-UNKNOWN_HOST = "nombre desconocido"
-CANCELLED = "cancelada"
-
 MORE_CALLS = "(… y {count} llamadas más: están en .calls)"
 MORE_CALLS_DRAWN = "… y {count} llamadas más, que no se dibujan"
 DROPPED = "(… y {count} llamadas más, que no se anotaron: el límite es {limit})"

@@ -22,9 +22,10 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from labkit import capture, messages, sockets
+from labkit.entries import Request
 from labkit.errors import NotAnApp
-from labkit.faults import Drop, Encounter, Fault, Faults, Trickle
-from labkit.journal import Journal, Request
+from labkit.faults import Drop, Fault, FaultPlan, Faults, Trickle
+from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Server
 
@@ -58,7 +59,7 @@ class AioServer(Server):
         self._task: asyncio.Task[None] | None = None
         self._server: web.Server | None = None
         # Written by other threads, read on the loop: plain flags, with an event to wake who waits for them.
-        self._closing = self._crashing = self._paused = self._hurried = False
+        self._closing = self._crashing = self._paused = self._grace_cut = False
         self._grace = 0.0
         self._serving = 0
         self._hanging = 0  # of these, how many in a fault without an end in sight
@@ -88,19 +89,19 @@ class AioServer(Server):
         try:
             if self._heard.wait(grace + 2 * _FORCE):
                 end = time.monotonic() + grace + 2 * _TIDY + 4 * _FORCE
-                while not self._hurried and self._join(min(0.1, end - time.monotonic())):
+                while not self._grace_cut and self._join(min(0.1, end - time.monotonic())):
                     if time.monotonic() > end:
                         break
-                if self._hurried:
+                if self._grace_cut:
                     self._join(2 * _TIDY + 4 * _FORCE)
         finally:  # an interrupt of the cell ends the grace
-            self._hurried = True
+            self._grace_cut = True
             if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
                 self._cut_from_outside()
         return self._cut
 
-    def hurry(self) -> None:
-        self._hurried = True
+    def cut_grace(self) -> None:
+        self._grace_cut = True
         self._heard.set()
 
     def kill(self) -> None:
@@ -214,7 +215,7 @@ class AioServer(Server):
         server.pre_shutdown()  # idle keep-alive connections
         async with _at_most(max(self._grace, _TIDY)):
             await app.shutdown()  # where applications close their websockets
-        while self._under_way() > self._hanging and time.monotonic() < deadline and not self._hurried:
+        while self._under_way() > self._hanging and time.monotonic() < deadline and not self._grace_cut:
             await asyncio.sleep(0.002)
         self._cut = self._under_way()
         transports = self._transports()
@@ -270,7 +271,7 @@ class AioServer(Server):
             self._serving += 1
             try:
                 if met is not None:
-                    return await self._suffer(met, request, handle)
+                    return await self._apply_faults(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
             except SystemExit as error:  # which would end the loop, and with it the service
@@ -285,8 +286,8 @@ class AioServer(Server):
 
         return record
 
-    async def _suffer(
-        self, met: Encounter, request: web.Request, handle: Callable[..., Awaitable[Any]]
+    async def _apply_faults(
+        self, met: FaultPlan, request: web.Request, handle: Callable[..., Awaitable[Any]]
     ) -> web.StreamResponse:
         """Live through the faults that a request meets, and answer it unless they say otherwise."""
         for fault, seconds in met.waits():
@@ -380,7 +381,7 @@ class AioServer(Server):
 class _SlowWriter(StreamWriter):
     """Writes a body as an injected fault wants it."""
 
-    def __init__(self, server: AioServer, met: Encounter, request: web.Request) -> None:
+    def __init__(self, server: AioServer, met: FaultPlan, request: web.Request) -> None:
         super().__init__(request.protocol, asyncio.get_running_loop())
         self._server = server
         self._request = request

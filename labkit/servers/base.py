@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 from weakref import WeakSet
 
+from labkit.entries import Request
 from labkit.faults import Faults
-from labkit.journal import Journal, Request
+from labkit.journal import Journal
 
 Kind = Literal["wsgi", "aiohttp", "process"]
 
@@ -121,7 +122,7 @@ class Server(ABC):
         Returns how many requests were cut. Takes little longer than `grace`, whatever the application does.
         """
 
-    def hurry(self) -> None:  # noqa: B027
+    def cut_grace(self) -> None:  # noqa: B027
         """End the grace of a `stop` that lasts in another thread: what is in flight is cut now.
 
         A server whose stop takes no time has nothing to do here.

@@ -16,14 +16,13 @@ from labkit.patterns.bulkhead.checks import (
     refuse_coroutine,
     refuse_unless_plain,
     valid_count,
-    valid_limit,
     valid_name,
     valid_seconds,
 )
 from labkit.patterns.bulkhead.errors import BulkheadError
 from labkit.patterns.bulkhead.events import Listener, Metrics, Recorder
 from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
-from labkit.patterns.bulkhead.limits import LimitAlgorithm
+from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
 
 P = ParamSpec("P")
 R = TypeVar("R")

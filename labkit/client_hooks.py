@@ -18,9 +18,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
-from labkit import capture
-from labkit.lens import messages
-from labkit.lens.patching import Patch
+from labkit import capture, messages
+from labkit.patching import Patch
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
 
-class Made(Protocol):
+class OutgoingCall(Protocol):
     """A call that was begun."""
 
     status: int | None
@@ -46,24 +45,24 @@ class Made(Protocol):
         """It ended with an exception in its caller's hands."""
 
 
-class Place(Protocol):
+class TraceContext(Protocol):
     """Where the running code stands."""
 
     @property
     def observed(self) -> bool:
         """Whether anybody wants to know."""
 
-    def fork(self) -> Place:
+    def fork(self) -> TraceContext:
         """The place of a thread, task or job that begins now."""
 
-    def begin(self, method: str, url: str, path: str, /) -> Made | None:
+    def begin(self, method: str, url: str, path: str, /) -> OutgoingCall | None:
         """A call; None where it is not to be noted."""
 
 
-_here: ContextVar[Place | None] = ContextVar("labkit_position", default=None)
+_here: ContextVar[TraceContext | None] = ContextVar("labkit_position", default=None)
 
 
-def here() -> Place | None:
+def here() -> TraceContext | None:
     """Where the running code stands; None where nobody observes it."""
     position = _here.get()
     return position if position is not None and position.observed else None
@@ -72,9 +71,9 @@ def here() -> Place | None:
 class _Sending:
     """The last call of one `Session.send`, which is over when its answer has been read."""
 
-    call: Made | None = None
+    call: OutgoingCall | None = None
 
-    def put(self, call: Made) -> None:
+    def put(self, call: OutgoingCall) -> None:
         self.end()
         self.call = call
 
@@ -132,7 +131,7 @@ def _adapter_send(
 
 
 _sessions: WeakSet[aiohttp.ClientSession] = WeakSet()  # that were given our TraceConfig
-_unread: WeakKeyDictionary[aiohttp.ClientResponse, Made] = WeakKeyDictionary()
+_unread: WeakKeyDictionary[aiohttp.ClientResponse, OutgoingCall] = WeakKeyDictionary()
 _trace_config: Any = None  # made when aiohttp is there
 
 
@@ -294,7 +293,7 @@ def _submit(
         return original(pool, _call_at, position.fork(), function, *args, **kwargs)
 
 
-def _call_at(position: Place, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _call_at(position: TraceContext, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     with standing(position):
         return function(*args, **kwargs)
 
@@ -308,13 +307,13 @@ def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
 
 
-def stand_at(position: Place | None) -> None:
+def stand_at(position: TraceContext | None) -> None:
     """Let the running code stand there from now on."""
     _here.set(position)
 
 
 @contextmanager
-def standing(position: Place | None) -> Iterator[None]:
+def standing(position: TraceContext | None) -> Iterator[None]:
     """Let the code inside stand there."""
     token = _here.set(position)
     try:
