@@ -1,4 +1,4 @@
-"""How services show in a notebook: a small table where there is HTML, one clean line where there is none.
+"""Services as a notebook shows them: a small table where there is HTML, else one clean line.
 
 Neither holds a time, and the port stands in the link's target only, so a cell may end in a service.
 Colours come from JupyterLab's theme, and every state has a sign and a word besides its colour.
@@ -54,7 +54,7 @@ class Shown(Protocol):
 
 
 def service_line(service: Shown) -> str:
-    """`inventario · corriendo · 3 peticiones · 0 errores`, and the injected faults while there are any.
+    """Return `inventario · corriendo · 3 peticiones · 0 errores`, and the injected faults.
 
     Also how its process ended, if it did not end by being stopped.
     """
@@ -65,19 +65,19 @@ def service_line(service: Shown) -> str:
 
 
 def lines(services: Iterable[Shown]) -> str:
-    """A line a service."""
+    """Return a line a service."""
     return "\n".join(service_line(service) for service in services) or messages.NO_SERVICES
 
 
 def service_html(service: Shown) -> str:
-    """The table of one service, its last journal lines below."""
+    """Return the table of one service, its last journal lines below."""
     last = service.journal.lines[-_LAST_LINES:]
     log = f'<pre style="{_LOG}">{html.escape(chr(10).join(last))}</pre>' if last else ""
     return table_html([service]) + log
 
 
 def table_html(services: Iterable[Shown]) -> str:
-    """A table with a row a service, and a column for injected faults while there are any."""
+    """Return a table with a row a service, and a column for injected faults while there are any."""
     services = list(services)
     if not services:
         return html.escape(messages.NO_SERVICES)
@@ -89,19 +89,19 @@ def table_html(services: Iterable[Shown]) -> str:
 
 
 def state_html(state: str) -> str:
-    """A state by its sign, in its colour, and its word."""
+    """Return a state by its sign, in its colour, and its word."""
     sign, colour = _SIGNS[state]
     return f'<span style="color:{colour}">{sign}</span> {html.escape(state)}'
 
 
 def how_it_ended(service: Shown) -> str:
-    """How a process of its own died, in words; nothing for a service that runs or was stopped."""
+    """Return how a process of its own died, in words; nothing for one that runs or was stopped."""
     code = service.exit_code
     return "" if code is None or service.state != messages.KILLED else messages.how_it_ended(code)
 
 
 def link(service: Shown) -> str:
-    """Where the reader's browser finds the service.
+    """Return the address at which the reader's browser finds the service.
 
     On JupyterHub and Binder the browser is elsewhere: jupyter-server-proxy passes `proxy/<port>/` on.
     """

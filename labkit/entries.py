@@ -1,4 +1,4 @@
-"""What a journal holds: requests, and lines that a service printed, logged or raised."""
+"""Journal entries: requests, and lines that a service printed, logged or raised."""
 
 from __future__ import annotations
 

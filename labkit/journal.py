@@ -1,4 +1,4 @@
-"""What a service served, printed, logged and raised, in the order in which it happened.
+"""The record of what a service served, printed, logged and raised, in order of time.
 
 A journal is bounded: the oldest entries are dropped and counted. Its text forms hold no times, ports
 or identifiers, so that a notebook that shows them is the same on every run.
@@ -54,18 +54,18 @@ class Journal:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many `requests` came, how many ended in `errors` (5xx), how many entries were `dropped`."""
+        """The number of `requests`, of those that ended in `errors` (5xx), and of entries `dropped`."""
         self.settle()
         return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
 
     @property
     def dropped(self) -> int:
-        """Entries that had to make room."""
+        """The number of entries that had to make room."""
         self.settle()
         return max(0, self._added - self.limit)
 
     def text(self, last: int | None = None) -> str:
-        """All entries, or the `last` so many, a line each (tracebacks: several)."""
+        """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
         lines = self.lines
         if not lines:
             return messages.JOURNAL_EMPTY

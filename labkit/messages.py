@@ -1,4 +1,4 @@
-"""What a learner reads on the screen, in Spanish and in one place."""
+"""Texts for learners, in Spanish and in one place."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ MANUAL_CLOCK = "reloj manual · {now:g} s · {sleeping} en espera"
 
 
 def how_it_ended(code: int | None) -> str:
-    """How a process ended, from its exit code: negative for a signal."""
+    """Return how a process ended, from its exit code: negative for a signal."""
     if code is None or code >= 0:
         return ENDED_WITH_CODE.format(code=code)
     try:

@@ -14,7 +14,7 @@ _STDLIB = os.path.dirname(os.path.abspath(threading.__file__))
 
 
 def brief_traceback(error: BaseException) -> str:
-    """The frames of the user's own code and the error, without paths of the machine.
+    """Return the frames of the user's own code and the error, without paths of the machine.
 
     Frames of libraries are left out, unless there is nothing else.
     """
@@ -32,5 +32,5 @@ def brief_traceback(error: BaseException) -> str:
 
 
 def is_library(filename: str) -> bool:
-    """Whether code of that file is labkit's, Python's or of an installed package."""
+    """Return True for a file of labkit's, Python's or of an installed package."""
     return filename.startswith((_HERE, _STDLIB, "<frozen")) or "site-packages" in filename

@@ -37,7 +37,7 @@ class _Node:
 
 
 def calls_below(root: CallSpan, calls: Iterable[CallSpan]) -> list[CallSpan]:
-    """Those that came about below `root`, itself included, parents before children."""
+    """Return the calls that came about below `root`, itself included, parents before children."""
     inside = {id(root)}
     found = [root]
     for call in calls:  # which stand in the order in which they began
@@ -48,7 +48,7 @@ def calls_below(root: CallSpan, calls: Iterable[CallSpan]) -> list[CallSpan]:
 
 
 def calls_of(root: CallSpan, spans: Iterable[CallSpan]) -> list[Call]:
-    """The calls below a block's span: parents first, siblings in the order in which they were asked for."""
+    """List the calls below a block's span: parents first, siblings in the order of asking."""
     below: defaultdict[int, list[CallSpan]] = defaultdict(list)
     for call in spans:
         if call.parent is not None and call is not root:
@@ -80,7 +80,7 @@ def calls_of(root: CallSpan, spans: Iterable[CallSpan]) -> list[Call]:
 
 
 def _nodes(parent: CallSpan, below: dict[int, list[CallSpan]]) -> list[_Node]:
-    """The calls that were made directly below a call, sorted."""
+    """List the calls that were made directly below a call, sorted."""
     nodes: list[_Node] = []
     for call in below.get(id(parent), []):
         if call.kind == "block":  # one inside another: its calls are its surroundings' too
@@ -93,7 +93,7 @@ def _nodes(parent: CallSpan, below: dict[int, list[CallSpan]]) -> list[_Node]:
 
 
 def _attempts(call: CallSpan, below: dict[int, list[CallSpan]]) -> list[_Node]:
-    """What a caller takes for one call: as many calls as have reached the service, at least one."""
+    """List the calls behind one of a client: as many as reached the service, at least one."""
     arrivals = below.get(id(call), [])
     reached = [each for each in arrivals if each.callee == call.callee]
     earlier = [

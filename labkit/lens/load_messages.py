@@ -1,4 +1,4 @@
-"""What a learner reads about a load and in figures, in Spanish and in one place."""
+"""Texts about a load and in figures, in Spanish and in one place."""
 
 from __future__ import annotations
 

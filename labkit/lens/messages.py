@@ -1,4 +1,4 @@
-"""What a learner reads from the lens, in Spanish and in one place."""
+"""Texts of the lens, in Spanish and in one place."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class MissingPackage(LabkitError, ImportError):
-    """What was asked for needs a package that is not installed."""
+    """A package that this needs is not installed."""
 
 
 def observe() -> Journey:
@@ -48,7 +48,7 @@ def observe() -> Journey:
 
 
 class Journey:
-    """What happened inside a block. Made by `labkit.observe()`; shows as a tree and as pictures of it.
+    """The calls of a block. Made by `labkit.observe()`; shows as a tree and as pictures of it.
 
     `root`: who made the first calls: `cliente`, or the service in whose handler the block stands.
     """
@@ -108,7 +108,7 @@ class Journey:
         return list(self._spans)
 
     def frame(self) -> DataFrame:
-        """The calls as a pandas table, a row a call. Raises MissingPackage where pandas is missing."""
+        """Return the calls as a pandas table, a row a call. Raises MissingPackage without pandas."""
         try:
             import pandas
         except ModuleNotFoundError as error:
@@ -131,13 +131,13 @@ class Journey:
         return text
 
     def waterfall(self) -> Drawing:
-        """The calls as bars along time."""
+        """Draw the calls as bars along time."""
         from labkit.lens import diagrams
 
         return Drawing(diagrams.waterfall(self.calls), self.text)
 
     def sequence(self) -> Drawing:
-        """The calls as arrows between services, time downwards."""
+        """Draw the calls as arrows between services, time downwards."""
         from labkit.lens import diagrams
 
         return Drawing(diagrams.sequence(self.root, self.calls), self.text)

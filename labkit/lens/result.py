@@ -17,7 +17,7 @@ class Result(Samples):
     """
 
     def drawing(self) -> Drawing:
-        """The picture that it shows as."""
+        """Draw the picture that it shows as."""
         return plots.requests_along_time(self)
 
     def _repr_png_(self) -> bytes | None:
@@ -25,7 +25,7 @@ class Result(Samples):
 
 
 def compare(*results: Result, names: Sequence[str] = messages.BEFORE_AND_AFTER) -> Drawing:
-    """Two or more results of `labkit.load` on the same axes: latencies, and how the requests ended.
+    """Draw loads on the same axes: latencies, and how the requests ended.
 
     `names`: one for each. Raises TypeError for what is no result, ValueError for names that do not fit.
     """

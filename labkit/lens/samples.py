@@ -1,4 +1,4 @@
-"""What became of a load: every request, and the numbers that follow from them."""
+"""The outcome of a load: every request, and the numbers that follow from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sample:
 
     @property
     def ok(self) -> bool:
-        """Whether it was answered by a status below 400."""
+        """True when it was answered by a status below 400."""
         return self.outcome.isdigit() and int(self.outcome) < 400
 
 
@@ -57,12 +57,12 @@ class Samples:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many requests ended in each way: by status, then the other ways."""
+        """The number of requests by outcome: by status, then the other ways to end."""
         return _sorted(Counter(sample.outcome for sample in self.samples))
 
     @property
     def instances(self) -> dict[str, int]:
-        """How many answers each instance gave, where the answers say so."""
+        """The number of answers of each instance, where the answers name it."""
         return _sorted(Counter(sample.instance for sample in self.samples if sample.instance is not None))
 
     @property
@@ -75,12 +75,12 @@ class Samples:
 
     @property
     def ok(self) -> int:
-        """How many were answered by a status below 400."""
+        """The number that were answered by a status below 400."""
         return sum(sample.ok for sample in self.samples)
 
     @property
     def errors(self) -> int:
-        """How many were not."""
+        """The number of requests that were not answered by a status below 400."""
         return len(self.samples) - self.ok
 
     @property
@@ -98,7 +98,7 @@ class Samples:
         return sorted(sample.latency for sample in self.samples if sample.outcome not in _NEVER_WAITED)
 
     def percentile(self, percent: float) -> float:
-        """The latency, in seconds, that so many percent of the `latencies` do not exceed (nearest rank).
+        """Return the latency, in seconds, that so many percent do not exceed (nearest rank).
 
         Raises ValueError where nobody waited, or for a percentage outside 0 to 100.
         """
@@ -125,7 +125,7 @@ class Samples:
 
 
 def named(results: Sequence[Any], names: Sequence[str]) -> dict[str, Samples]:
-    """The results by name, in order. Raises TypeError and ValueError."""
+    """Return the results by name, in order. Raises TypeError and ValueError."""
     for result in results:
         if not isinstance(result, Samples):
             raise TypeError(messages.NOT_A_RESULT.format(given=repr(result)))
@@ -136,7 +136,7 @@ def named(results: Sequence[Any], names: Sequence[str]) -> dict[str, Samples]:
 
 
 def in_words(counts: dict[str, int]) -> str:
-    """`200: 183 · 503: 17`."""
+    """Return `200: 183 · 503: 17`."""
     return " · ".join(f"{name}: {count}" for name, count in counts.items())
 
 

@@ -99,7 +99,7 @@ class CallSpan:
     request: Request | None = None  # of a service: its journal's entry, which knows status and duration
 
     def result(self) -> tuple[int | None, str | None, float | None]:
-        """Status, error, and when it ended; the last is None while it runs."""
+        """Return status, error, and when it ended; the last is None while it runs."""
         request = self.request
         if request is None:
             return self.status, self.error, self.ended
@@ -109,20 +109,20 @@ class CallSpan:
         return request.status, error, self.started + request.duration
 
     def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
-        """Say in the headers where the call comes from; returns what puts them back as they were."""
+        """Inject the trace context into the headers; returns what puts them back as they were."""
         return _write_headers(self, headers)
 
     def end(self) -> None:
-        """The answer is there. What has ended stays as it is."""
+        """End the call: the answer is there. A call that has ended stays as it is."""
         if self.ended is None:
             self.ended = time.perf_counter()
 
     def go_on(self) -> None:
-        """It has not ended yet: there is a body to read."""
+        """Reopen the call: there is a body to read."""
         self.ended = None
 
     def fail(self, error: BaseException) -> None:
-        """It ended with an exception in its caller's hands."""
+        """End the call with the exception that its caller got."""
         if self.ended is None:
             what = what_failed(error)
             # After an answer, what is no failure of the network is the caller's own opinion of the answer.
@@ -144,7 +144,7 @@ class Trace:
     calls: dict[int, CallSpan] = field(default_factory=dict)  # by span id
 
     def wall(self, moment: float) -> int:
-        """A moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
+        """Return a moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
         return self.clock[0] + int((moment - self.clock[1]) * 1e9)
 
     def add(
@@ -158,7 +158,7 @@ class Trace:
         path: str,
         request: Request | None = None,
     ) -> CallSpan | None:
-        """A new call; None when there are too many, which are only counted."""
+        """Add a call; None when there are too many, which are only counted."""
         if len(self.calls) >= LIMIT:
             with self.lock:
                 self.dropped += 1
@@ -181,7 +181,7 @@ class Trace:
 
 
 class Position:
-    """Where the running code stands: in which trace, below which call, in whose name.
+    """The trace context of the running code: its trace, the call above it, the caller's name.
 
     Calls are ordered as the code asks for them. Each thread, task or pool's job that is begun here takes
     a number like a call does, and numbers its own calls below it: (3,) comes before (4, 0) and (4, 1), which
@@ -195,25 +195,25 @@ class Position:
         self._next = count()
 
     def next(self) -> tuple[int, ...]:
-        """The order of what begins now."""
+        """Return the order of what begins now."""
         return (*self.prefix, next(self._next))
 
     @property
     def observed(self) -> bool:
-        """Whether the block still lasts."""
+        """True while the block lasts."""
         return self.trace.open
 
     def fork(self) -> Position:
-        """The position of a thread, task or job that begins now."""
+        """Return the position of a thread, task or job that begins now."""
         return Position(self.trace, self.call, self.caller, self.next())
 
     def begin(self, method: str, url: str, path: str) -> CallSpan | None:
-        """A call of the code that stands here."""
+        """Begin a call of the code that stands here."""
         return _begin(self, method, url, path)
 
 
 def here() -> Position | None:
-    """Where the running code stands; None where nobody observes it."""
+    """Return the trace context of the running code; None where nobody observes it."""
     return cast("Position | None", client_hooks.here())
 
 
@@ -225,7 +225,7 @@ _open: dict[int, Trace] = {}
 
 @contextmanager
 def block() -> Iterator[tuple[Trace, CallSpan, str]]:
-    """Observe what the context does inside: the trace, the block's span in it, and who acts in the block."""
+    """Observe the context inside: the trace, the block's span in it, and the caller's name."""
     outer = here()
     caller = messages.CLIENT if outer is None else outer.caller
     started, now = time.perf_counter(), time.time_ns()
@@ -281,7 +281,7 @@ def settle(calls: Iterable[CallSpan]) -> None:
 
 
 def ended_spans(trace_: Trace, calls: Iterable[CallSpan]) -> list[ReadableSpan]:
-    """The spans of calls, ended. Those that still run end here, and say so."""
+    """Return the spans of calls, ended. Those that still run end here, and say so."""
     spans: list[ReadableSpan] = []
     for call in calls:
         span = call.span
@@ -309,7 +309,7 @@ def _below(span: trace.Span) -> Context:
 
 
 def _write_headers(call: CallSpan, headers: MutableMapping[str, str]) -> Callable[[], None]:
-    """Say in the headers where the call comes from; returns what puts them back as they were."""
+    """Inject the trace context into the headers; returns what puts them back as they were."""
     before = {name: headers.get(name) for name in (TRACEPARENT, TRACESTATE)}
     identity = call.span.get_span_context()
     theirs = before[TRACEPARENT]
@@ -331,7 +331,7 @@ def _write_headers(call: CallSpan, headers: MutableMapping[str, str]) -> Callabl
 
 
 def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, CallSpan] | None:
-    """The trace and the call that a request's headers name, if they name one that is observed now."""
+    """Extract trace and call from a request's headers, where they name an observed one."""
     for part in _members(tracestate):
         if part.startswith(_ENTRY):
             trace_id, _, span_id = part.removeprefix(_ENTRY).partition("-")
@@ -363,7 +363,7 @@ def _members(tracestate: str | None) -> list[str]:
 
 
 def _arrive(name: str, request: Request, traceparent: str | None, tracestate: str | None) -> None:
-    """A request reached a service: from here on its handler acts below it. See servers.base.watcher."""
+    """Begin the server's span of a request, below which its handler acts. See servers.base.watcher."""
     origin = _origin(traceparent, tracestate)
     position = None
     if origin is not None:
@@ -375,13 +375,13 @@ def _arrive(name: str, request: Request, traceparent: str | None, tracestate: st
 
 
 def _call(method: str, url: str, path: str, order: tuple[int, ...]) -> CallSpan | None:
-    """A service in a process of its own makes a call, while it answers one. See servers.base.caller."""
+    """Begin a call of a service in its own process, while it answers one. See servers.base.caller."""
     position = here()
     return None if position is None else _begin(position, method, url, path, order)
 
 
 def name_of(host: str, port: int) -> str:
-    """The service that listens there, or did; else the address."""
+    """Return the service that listens there, or did; else the address."""
     candidates = [*ROSTER.services(), *list(service._started)]
     same = [each for each in candidates if each.port == port and _reaches(host, each.host)]
     for each in sorted(same, key=lambda each: not each.running):

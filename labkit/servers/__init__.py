@@ -1,4 +1,4 @@
-"""How an application is served: each way has a module of its own, and `recipe` tells them apart."""
+"""Ways to serve an application: a module for each, and `recipe`, which tells them apart."""
 
 from __future__ import annotations
 

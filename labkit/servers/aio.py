@@ -134,14 +134,14 @@ class AioServer(Server):
             self._join(_FORCE)
 
     def _join(self, timeout: float) -> bool:
-        """Wait for the thread, and say whether it makes sense to wait on."""
+        """Wait for the thread, and return True where it makes sense to wait on."""
         if self._thread is threading.current_thread():  # a handler may end its own service
             return False
         self._thread.join(max(0.0, timeout))
         return self._thread.is_alive()
 
     def _cut_from_outside(self) -> None:
-        """The loop does not react: take its sockets away. It ends by itself when the handler returns."""
+        """Close the sockets of a loop that does not react; it ends when the handler returns."""
         self._cut = max(self._cut, self._serving)
         with suppress(OSError):
             self.listening.close()
@@ -209,7 +209,7 @@ class AioServer(Server):
             await self._wind_up(app, server)
 
     async def _wind_up(self, app: web.Application, server: web.Server) -> None:
-        """What `runner.cleanup()` does, within the grace given now."""
+        """Do what `runner.cleanup()` does, within the grace given now."""
         deadline = time.monotonic() + self._grace
         self._wake.set()
         server.pre_shutdown()  # idle keep-alive connections
@@ -233,7 +233,7 @@ class AioServer(Server):
         return [connection.transport for connection in connections if connection.transport is not None]
 
     def _under_way(self) -> int:
-        """How many requests are being handled, or answered to a reader that takes its time."""
+        """Count the requests being handled, or answered to a reader that takes its time."""
         # The response is sent after the handler has made it. A callback for each request would say when, and
         # cost a tenth of the throughput; aiohttp knows it too, and is asked once, at the end.
         connections = self._server.connections if self._server is not None else []
@@ -247,7 +247,7 @@ class AioServer(Server):
             transport.abort()
 
     def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """The application's handler, with each request in the journal and the pause at its door."""
+        """Wrap the application's handler: each request in the journal, the pause at its door."""
         begin, flush, faults = self.journal.begin, self.journal.flush, self.faults
 
         async def record(request: web.Request) -> web.StreamResponse:
@@ -289,7 +289,7 @@ class AioServer(Server):
     async def _apply_faults(
         self, met: FaultPlan, request: web.Request, handle: Callable[..., Awaitable[Any]]
     ) -> web.StreamResponse:
-        """Live through the faults that a request meets, and answer it unless they say otherwise."""
+        """Apply the faults that a request meets, and answer it unless they say otherwise."""
         for fault, seconds in met.waits():
             await self._wait_in(fault, seconds, request)
         ending = met.ending()
@@ -327,7 +327,7 @@ class AioServer(Server):
             raise asyncio.CancelledError
 
     async def _note_status(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Signal on_response_prepare: also for errors, and before the first byte of a stream."""
+        """Note the status, by signal on_response_prepare: also for errors, before a stream begins."""
         if self._paused:
             await self._wait_for_resume(request)
         noted = _entry.get()
@@ -354,7 +354,7 @@ class AioServer(Server):
             self.journal.note(context.get("message", ""))
 
     def _close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What `asyncio.run` does at its end, within a time limit and without waiting for executors."""
+        """Do what `asyncio.run` does at its end, in limited time and without waiting for executors."""
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -404,7 +404,7 @@ class _SlowWriter(StreamWriter):
 async def _send_through_writer(
     response: web.FileResponse, request: web.BaseRequest, file: IO[Any], offset: int, count: int
 ) -> Any:
-    """`FileResponse._sendfile` where the system's own cannot be used."""
+    """Replace `FileResponse._sendfile` where the system's own cannot be used."""
     writer = await web.StreamResponse.prepare(response, request)
     assert writer is not None
     await response._sendfile_fallback(writer, file, offset, count)

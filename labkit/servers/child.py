@@ -1,4 +1,4 @@
-"""What runs in a service's own process: a script or a module's application, served as in the kernel.
+"""The program of a service's own process: a script or a module's application, served as in the kernel.
 
 The servers are the same as for a service in a thread; journal and faults are stand-ins that speak to the
 kernel (labkit.servers.process). A script runs as `__main__`, in the main thread. `app.run()` and
@@ -68,7 +68,7 @@ class Channel:
         self._lock = threading.RLock()
 
     def send(self, *event: Any) -> None:
-        """Say it. Waits while the kernel is slow to listen, so that nothing piles up here."""
+        """Send an event. Waits while the kernel is slow to read, so that nothing piles up here."""
         data = memoryview(encode(list(event)))
         with self._lock:
             try:
@@ -94,7 +94,7 @@ class Reporter(Journal):
         self._numbers = itertools.count(1)
 
     def arrival(self, method: str, path: str) -> NumberedRequest:
-        """A request that the kernel has yet to be told about."""
+        """Make a request that the kernel has yet to be told about."""
         request = NumberedRequest(method, path)
         request.number = next(self._numbers)
         return request
@@ -117,7 +117,7 @@ class Reporter(Journal):
 
 
 def number_of(request: Request) -> int:
-    """The number of a request that the Reporter has made."""
+    """Return the number of a request that the Reporter has made."""
     assert isinstance(request, NumberedRequest)
     return request.number
 
@@ -130,14 +130,14 @@ class Answers:
         self._waiting: dict[int, tuple[threading.Event, list[Any]]] = {}
 
     def ask(self, number: int, *question: Any) -> Any:
-        """What the kernel answers to the question; one at a time for each number."""
+        """Return the kernel's answer to the question; one at a time for each number."""
         arrived, answer = self._waiting[number] = (threading.Event(), [])
         self._channel.send(*question)
         arrived.wait()
         return answer[0]
 
     def take(self, number: int, answer: Any) -> None:
-        """The kernel has answered."""
+        """Hand the kernel's answer to the thread that waits for it."""
         arrived, holder = self._waiting.pop(number)
         holder.append(answer)
         arrived.set()
@@ -198,7 +198,7 @@ class RemoteFaultPlan(FaultPlan):
 
 
 class Position:
-    """Where the code stands that answers a request, or a thread or task of it; see labkit.lens.telemetry.
+    """The trace context of the code that answers a request; see labkit.lens.telemetry.
 
     Here calls only get their order; the kernel knows the rest.
     """
@@ -230,7 +230,7 @@ class RemoteCall:
         self._over = False
 
     def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
-        """Say in the headers where it comes from, as labkit.lens.telemetry does."""
+        """Inject the trace context into the headers, as labkit.lens.telemetry does."""
         before = {name: headers.get(name) for name in self._headers}
         for name, ours in self._headers.items():
             theirs = before[name]
@@ -295,7 +295,7 @@ class Child:
     # the process
 
     def begin(self) -> None:
-        """Nothing of the user's has run yet: nets, streams, signals, and what stands in for what."""
+        """Set up nets, streams, signals and stand-ins, before any of the user's code runs."""
         _be_killed_with(self._hello["lifeline"])
         threading.Thread(target=self._run_commands, name="labkit-commands", daemon=True).start()
         faulthandler.enable(self._output, all_threads=False)
@@ -313,7 +313,7 @@ class Child:
         self._do_observe(self._hello["observed"])
 
     def run(self) -> int:
-        """Run what there is to run, and serve it; the code to exit with."""
+        """Run the program, serve it, and return the code to exit with."""
         try:
             if self._hello["text"] is not None:
                 self._run_script(self._hello["text"], self._hello["file"])
@@ -390,7 +390,7 @@ class Child:
                 raise SystemExit(1)
 
     def _address(self, host: str | None, port: int | None) -> tuple[str, int]:
-        """Where to listen: what the kernel said, unless the script may choose, and does."""
+        """Return where to listen: what the kernel said, unless the script may choose, and does."""
         its_host, its_port = self._hello["address"]
         if host == "localhost":  # which on some systems is ::1 first
             host = "127.0.0.1"
@@ -417,7 +417,7 @@ class Child:
 
     @property
     def observing(self) -> bool:
-        """Whether the kernel wants to know of calls."""
+        """True while the kernel wants to know of calls."""
         return self._observing
 
     def call(self, *facts: Any) -> RemoteCall | None:
@@ -459,7 +459,7 @@ class Child:
         ssl_context: Any = None,
         **also_ignored: Any,
     ) -> None:
-        """`werkzeug.run_simple`: reloader, debugger and the like have no meaning here."""
+        """Replace `werkzeug.run_simple`: reloader, debugger and the like have no meaning here."""
         _only_plain_http(ssl_context=ssl_context)
         if static_files:
             from werkzeug.middleware.shared_data import SharedDataMiddleware
@@ -478,7 +478,7 @@ class Child:
         ssl_context: Any = None,
         **ignored: Any,
     ) -> None:
-        """`aiohttp.web.run_app`; on 127.0.0.1 where it names no host."""
+        """Replace `aiohttp.web.run_app`; on 127.0.0.1 where it names no host."""
         _only_plain_http(ssl_context=ssl_context, path=path, sock=sock)
         if host is not None and not isinstance(host, str):
             host = next(iter(host), None)
@@ -487,7 +487,7 @@ class Child:
     # commands, in a thread of their own
 
     def _run_commands(self) -> None:
-        """Do what the kernel says, and end with it."""
+        """Run the kernel's commands until the kernel ends, and end with it."""
         rest = self._heard
         while True:
             *lines, rest = rest.split(b"\n")
@@ -503,7 +503,7 @@ class Child:
             rest += data
 
     def _kernel_lives(self) -> bool:
-        """Wait until there is something to read. False: there is, or was, no parent any more."""
+        """Wait until there is something to read; False when there is, or was, no parent any more."""
         if os.name == "nt":  # the end of the pipe is all it needs
             return True
         import select
@@ -577,7 +577,7 @@ class NothingToServe(LabkitError, ValueError):
 
 
 def _find(variables: dict[str, Any]) -> Any:
-    """The application, or the factory of one, among a script's variables."""
+    """Find the application, or the factory of one, among a script's variables."""
     for name in _NAMES:
         if name in variables:
             return variables[name]
@@ -592,7 +592,7 @@ def _find(variables: dict[str, Any]) -> Any:
 
 
 def error_text(error: BaseException) -> str:
-    """The traceback as Python shows it, without labkit's frames and those of the import system."""
+    """Return the traceback as Python shows it, without labkit's frames and the import system's."""
     shown = traceback.TracebackException.from_exception(error)
     own = False
     for part in _chain(shown):
@@ -642,7 +642,7 @@ def _be_killed_with(lifeline: int | None) -> None:
 
 
 def _end_everything() -> NoReturn:
-    """The kernel is gone: so is this process, with all that it has started."""
+    """End this process, and all that it has started: the kernel is gone."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)

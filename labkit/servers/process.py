@@ -308,7 +308,7 @@ class ProcessServer(Server):
             process.stdin.flush()
 
     def _sync(self) -> None:
-        """Wait, for a moment, until what the process has said is heard and what it was told is done."""
+        """Wait, for a moment, until the process's events are in and its commands are done."""
         if self._paused or self._deaf or self._gone.is_set() or threading.current_thread() in self._threads:
             return
         number = next(self._numbers)
@@ -426,7 +426,7 @@ class ProcessServer(Server):
             self._tell("met", number, hits)
 
     def _key_of(self, fault: Fault) -> int:
-        """The number under which the process knows the fault, which it is told about if it does not yet."""
+        """Return the fault's number in the process, which is told of a fault that it does not know."""
         key = next((key for key, told in self._told.items() if told is fault), None)
         if key is None:
             key = next(self._numbers)
@@ -461,7 +461,7 @@ class ProcessServer(Server):
         self._stopped.set()
 
     def _read_output(self) -> None:
-        """What did not come through Python's own streams: of C code, of other programs, of a crash."""
+        """Read what did not come through Python's streams: of C code, other programs, a crash."""
         assert self._process is not None
         assert self._process.stderr is not None
         rest = b""
@@ -518,7 +518,7 @@ class ProcessServer(Server):
             event.set()
 
     def _forget(self) -> None:
-        """This is a copy of the kernel, made by `fork`: the process is not its own.
+        """Forget the process, in a copy of the kernel made by `fork`: it is not the copy's.
 
         Locks may be held by threads that do not exist here.
         """

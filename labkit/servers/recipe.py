@@ -19,7 +19,7 @@ Isolation = Literal["thread", "process"]
 
 
 class Recipe:
-    """How to come by an application: the application itself, a factory, or a coroutine.
+    """The source of an application: the application itself, a factory, or a coroutine.
 
     `kind` is known beforehand for applications and coroutines, and after `make` for factories.
     """
@@ -34,7 +34,7 @@ class Recipe:
 
     @property
     def can_repeat(self) -> bool:
-        """Whether a second server can be made: an aiohttp application serves once, a coroutine runs once."""
+        """True when a second server can be made: an aiohttp application or a coroutine is used once."""
         if self.is_factory or self.kind == "wsgi":
             return True
         return not self.used and not getattr(self.given, "frozen", False)
@@ -57,7 +57,7 @@ class Recipe:
 
 
 class ProcessRecipe(Recipe):
-    """How to come by an application in another process: there it is made, anew on each start."""
+    """The source of an application in another process: there it is made, anew on each start."""
 
     def __init__(self, program: Program) -> None:
         self.given = program
@@ -109,7 +109,7 @@ def make_thread_server(
 
 
 def _kind_of(given: Any) -> Kind | None:
-    """The kind of an application or coroutine; None for anything else, factories included."""
+    """Return the kind of an application or coroutine; None for anything else, factories included."""
     web = sys.modules.get("aiohttp.web")  # whoever has an aiohttp application has imported it
     if web is not None and isinstance(given, web.Application):
         return "aiohttp"
@@ -125,7 +125,7 @@ def _is_factory(given: Any) -> bool:
 
 
 def _required(function: Any) -> int | None:
-    """How many positional arguments a call needs; None where it takes any number (`*args` alone).
+    """Count the positional arguments a call needs; None where it takes any number (`*args` alone).
 
     `__wrapped__` is not followed: werkzeug's `Request.application` turns a function of one argument
     into a WSGI application and leaves that mark on it.
@@ -143,7 +143,7 @@ def _required(function: Any) -> int | None:
 
 
 def _factory_arguments(factory: Any, name: str) -> tuple[str, ...]:
-    """The instance's name, if the factory asks for one argument or names its first one so."""
+    """Return the instance's name, if the factory takes one argument or names its first one so."""
     if _required(factory) == 1:
         return (name,)
     parameters = list(inspect.signature(factory, follow_wrapped=False).parameters)

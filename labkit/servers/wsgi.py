@@ -96,7 +96,7 @@ class WsgiServer(Server):
         self._connections.wake()
 
     def _close_door(self) -> None:
-        """No connection is accepted any more, no accepted one may begin a request."""
+        """Accept no more connections, and let no accepted one begin a request."""
         self._connections.close()
         self._wake_send.send(b"!")
         self._thread.join()
@@ -115,7 +115,7 @@ class WsgiServer(Server):
 
 
 class ConnectionTracker:
-    """Who is connected, who is being served, and whether anyone may begin."""
+    """The connections: which are idle, which are being served, and if one may still begin."""
 
     def __init__(self) -> None:
         lock = threading.RLock()
@@ -128,7 +128,7 @@ class ConnectionTracker:
         self.paused = False
 
     def connect(self, connection: socket.socket) -> bool:
-        """A connection was accepted. False: too late."""
+        """Add a connection that was accepted; False: too late."""
         with self._changed:
             self._serving[connection] = False
             return not self._closed
@@ -140,7 +140,7 @@ class ConnectionTracker:
             self._changed.notify_all()
 
     def enter(self, connection: socket.socket) -> bool:
-        """A request was read and wants to be served; waits during a pause. False: it may not."""
+        """Admit a request that was read, after a pause if there is one; False: it may not be served."""
         with self._changed:
             if self._closed:
                 return False
@@ -156,7 +156,7 @@ class ConnectionTracker:
             self._changed.notify_all()
 
     def hold_answer(self) -> None:
-        """Called before a response begins: a service that was paused meanwhile does not answer."""
+        """Hold back a response that begins: a service that was paused meanwhile does not answer."""
         if self.paused:
             with self._changed:
                 if not self._wait_for_resume():
@@ -220,7 +220,7 @@ class ConnectionTracker:
         return busy
 
     def wait_until_quiet(self, timeout: float) -> None:
-        """Until nothing is being served, except what hangs in a fault and would not end by itself."""
+        """Wait until nothing is being served, except what hangs in a fault without an end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._over or all(c in self._hanging for c, busy in self._serving.items() if busy),
@@ -370,7 +370,7 @@ class Recorder:
 
 
 def _answering(error: Error) -> WSGIApplication:
-    """An application that gives the fault's answer."""
+    """Make an application that gives the fault's answer."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = list(error.headers.items())

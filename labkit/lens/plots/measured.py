@@ -1,4 +1,4 @@
-"""What a load measured: latencies, before and after, and answers along time."""
+"""The measurements of a load: latencies, before and after, and answers along time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEW, _BRIEF = 40, 0.25  # requests, seconds: of no more, no rate can be told
 
 
 def requests_along_time(result: Samples) -> Drawing:
-    """Each request of a load: when it was sent, how long it took, how it ended; below, answers per second."""
+    """Draw each request of a load by sending time, latency and outcome; below, answers per second."""
     if not result.samples:
         raise ValueError(messages.NO_SAMPLES)
     looks = looks_of_outcomes(result.counts)
@@ -78,7 +78,7 @@ def requests_along_time(result: Samples) -> Drawing:
 
 
 def _bigger(look: Look) -> Any:
-    """A legend's sample of a dot, large enough whatever the size of the dots."""
+    """Return a legend's sample of a dot, large enough whatever the size of the dots."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="", marker=look.marker, markersize=8, color=look.colour)
@@ -89,7 +89,7 @@ def _wrapped(notes: Sequence[str]) -> str:
 
 
 def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
-    """How long requests took: for each time, what part of them was answered by then; a line for each row.
+    """Draw a distribution of latencies for each row: what part was answered by each time.
 
     `rows`: for each label the result of a load, or latencies in seconds. Of a load, only answers with a
     status below 400 count as answered, so the line of one that fails ends below 100 %. Raises
@@ -108,7 +108,7 @@ def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
 
 
 def comparison(rows: Mapping[str, Samples]) -> Drawing:
-    """Two or more loads on the same axes: the latencies, and beside them answers per second by outcome."""
+    """Draw two or more loads on the same axes: latencies, and answers per second by outcome."""
     answered = {label: _answered(row) for label, row in rows.items()}
     outcomes = list(dict.fromkeys(outcome for row in rows.values() for outcome in row.counts))
     outcomes.sort(key=lambda outcome: (not outcome.isdigit(), outcome))
@@ -139,7 +139,7 @@ def comparison(rows: Mapping[str, Samples]) -> Drawing:
 
 
 def throughput(rows: Samples | Mapping[str, Samples], *, window: float | None = None) -> Drawing:
-    """Answers per second along time, by how they ended; several loads one below the other, on equal axes.
+    """Draw answers per second along time, by outcome; several loads below each other.
 
     `window`: seconds over which answers are counted (default: a round number that fits).
     """
@@ -169,7 +169,7 @@ def throughput(rows: Samples | Mapping[str, Samples], *, window: float | None = 
 
 
 def _stack(axes: Axes, result: Samples, window: float, looks: Mapping[str, Look]) -> None:
-    """Bars of one window each, the outcomes on top of each other."""
+    """Draw bars of one window each, the outcomes on top of each other."""
     last = int(max((sample.end for sample in result.samples), default=0.0) / window)
     bottom = [0.0] * (last + 1)
     for outcome, look in looks.items():
@@ -195,7 +195,7 @@ def _window(elapsed: float) -> float:
 
 
 def _answered(row: Samples | Sequence[float]) -> tuple[list[float], int]:
-    """Milliseconds of those that were answered, ascending, and how many were asked."""
+    """Return the milliseconds of answered requests, ascending, and how many were asked."""
     if isinstance(row, Samples):
         return sorted(1e3 * sample.latency for sample in row.samples if sample.ok), len(row)
     return sorted(1e3 * latency for latency in row), len(row)
@@ -257,7 +257,7 @@ def _lines_of(answered: Mapping[str, tuple[list[float], int]]) -> tuple[list[Any
 
 
 def _latency_scale(axis: Any, values: list[float]) -> None:
-    """From zero; logarithmic where the longest would press all the others against the axis."""
+    """Scale from zero; by logarithm where the longest would press all others against the axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if not values:

@@ -251,7 +251,7 @@ class Bulkhead:
         return TaskAdmission(gate.next_number(), gate.clock(), task.get_name() if task else None)
 
     def _exiting(self, key: object) -> Admission:
-        """What the block that ends now holds."""
+        """Return what the block that ends now holds."""
         mine = self._entered.get(key)
         if mine:
             admission = mine.pop()

@@ -87,7 +87,7 @@ def call_plainly(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 
 def name_of(func: Callable[..., Any]) -> str:
-    """What the function is called in the code."""
+    """Return the name of the function in the code."""
     while hasattr(func, "func"):  # a partial
         func = func.func
     return str(getattr(func, "__qualname__", None) or type(func).__qualname__).replace("<locals>.", "")
