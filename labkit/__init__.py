@@ -73,14 +73,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """`%load_ext labkit`: servers started in a cell run in the background."""
+    """Run servers started in a cell in the background: `%load_ext labkit`."""
     from labkit.kernel import extension
 
     extension.load(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """`%unload_ext labkit`: everything is as it was before."""
+    """Give everything back as it was before: `%unload_ext labkit`."""
     from labkit.kernel import extension
 
     extension.unload(ipython)

@@ -48,7 +48,7 @@ def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T
 
 
 async def _contained(coroutine: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
-    """asyncio lets these two end the loop, on which everybody's later calls would wait for ever."""
+    """Return a SystemExit or KeyboardInterrupt that would end the loop everybody's calls run on."""
     try:
         return await coroutine, None
     except (SystemExit, KeyboardInterrupt) as error:

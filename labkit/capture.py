@@ -1,4 +1,4 @@
-"""What runs inside a service speaks to that service's journal, not to whatever cell happens to run.
+"""Output routing: a service's prints and log records go to its journal, not to the cell that runs.
 
 ipykernel sends the output of any thread to the cell that runs now. Here a context variable says which
 service the running code belongs to. While services run, these consult it:
@@ -90,7 +90,7 @@ class _Write:
 
 
 def begin() -> None:
-    """A service, or a thread of one, starts: its words are routed from now on. To be paired with `end`."""
+    """Route the words of a service, or of a thread of one, from now on. To be paired with `end`."""
     global _users
     with _lock:
         _users += 1
@@ -103,7 +103,7 @@ def begin() -> None:
 
 
 def end() -> None:
-    """It has ended; with the last one everything is as it was."""
+    """End one `begin`; with the last one everything is as it was."""
     global _users
     with _lock:
         _users -= 1

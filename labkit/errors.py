@@ -1,4 +1,4 @@
-"""What labkit raises. Every error names what was given, what is accepted and what to do next.
+"""labkit's exceptions. Every error names what was given, what is accepted and what to do next.
 
 Each class also derives from the built-in error that fits, so that `except OSError` or
 `except ValueError` in code that knows nothing of labkit keeps working.
@@ -9,17 +9,16 @@ from __future__ import annotations
 import errno
 
 from labkit import messages
-from labkit.journal import brief_traceback
-from labkit.journal_file import reason
+from labkit.traces import brief_traceback
 
 
 class LabkitError(Exception):
     """Base of all errors that labkit itself raises."""
 
-    says_all = False  # whether the line of the cell where it was raised tells nothing more
+    says_all = False  # True where the line of the cell where it was raised tells nothing more
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in a cell: the reader's own lines and the message, not labkit's insides."""
+        """Show the reader's own lines and the message in a cell, and not labkit's insides."""
         if self.says_all:
             return [f"{type(self).__name__}: {self}"]
         return brief_traceback(self).split("\n")
@@ -92,7 +91,7 @@ class BadFault(LabkitError, ValueError):
 
 
 class NotAnApp(LabkitError, TypeError):
-    """What was given to `serve` is nothing that labkit can serve."""
+    """The object given to `serve` is nothing that labkit can serve."""
 
 
 class KindMismatch(LabkitError, ValueError):
@@ -128,3 +127,8 @@ class NotRestartable(LabkitError, RuntimeError):
 
 class WrongState(LabkitError, RuntimeError):
     """The service is not in a state in which that can be asked of it."""
+
+
+def reason(error: OSError) -> str:
+    """Return why a file cannot be written, in a few words."""
+    return messages.FILE_REASONS.get(errno.errorcode.get(error.errno or 0, ""), error.strerror or str(error))

@@ -41,8 +41,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from weakref import WeakSet
 
 from labkit import messages
+from labkit.entries import Request
 from labkit.errors import BadFault
-from labkit.journal import Journal, Request
+from labkit.journal import Journal
 
 LONGEST = 86_400.0  # seconds
 _NO_CONTENT = (204, 304)  # RFC 9110: answers that have no body
@@ -51,7 +52,7 @@ Made = TypeVar("Made", covariant=True)
 
 
 class Injector(ABC, Generic[Made]):
-    """How faults are injected, into one service or into each member of a group.
+    """Injection of faults, into one service or into each member of a group.
 
     Which requests: all, every n-th (`every`), or each with a `probability` from 0 to 1, for which a
     `seed` makes the choice the same on each run (the seed is joined with the service's name, so that the
@@ -67,7 +68,7 @@ class Injector(ABC, Generic[Made]):
 
     @abstractmethod
     def clear(self) -> None:
-        """End all faults; who waits in one goes on."""
+        """End all faults; requests that wait in one go on."""
 
     def delay(
         self,
@@ -188,19 +189,19 @@ class Faults(Injector["Fault"]):
     # for servers
 
     def attach(self, server: Waker) -> None:
-        """Have the server told when a fault is injected or cleared, as long as it is in use."""
+        """Register a server to be woken when a fault is injected or cleared, as long as it is in use."""
         with self._lock:
             self._servers.add(server)
 
-    def meet(self, journal: Journal, method: str, target: str, path: str) -> Encounter:
-        """Note a request in the journal and decide which faults it meets.
+    def meet(self, journal: Journal, method: str, target: str, path: str) -> FaultPlan:
+        """Note a request in the journal and decide which faults it meets: its fault plan.
 
         `target` is what the request line says, `path` the decoded path without a query.
         """
         with self._lock:
             request = journal.begin(method, target)
             hits = [(fault, fault.draw()) for fault in self.active if fault.hits(method, path)]
-        return Encounter(request, hits)
+        return FaultPlan(request, hits)
 
     # for faults
 
@@ -238,7 +239,7 @@ class GroupFaults(Injector["FaultGroup"]):
 
     @property
     def injected(self) -> int:
-        """How many times a fault met a request, over all members."""
+        """The number of requests that a fault met, over all members."""
         return sum(faults.injected for faults in self.members)
 
     def clear(self) -> None:
@@ -266,7 +267,7 @@ class Fault:
     """
 
     name: ClassVar[str]
-    random_besides = False  # whether it throws dice for more than which requests it hits
+    random_besides = False  # True where it throws dice for more than which requests it hits
 
     def __init__(self, faults: Faults, when: When) -> None:
         self.when = when
@@ -289,11 +290,11 @@ class Fault:
 
     @property
     def what(self) -> str:
-        """What it does, in a few words: `error 503`."""
+        """The effect in a few words: `error 503`."""
         return self.name
 
     def clear(self) -> None:
-        """End it; who waits in it goes on. A fault that is cleared stays so."""
+        """End the fault; requests that wait in it go on. A fault that is cleared stays so."""
         self._faults._clear([self])
 
     def __enter__(self) -> Fault:
@@ -319,7 +320,7 @@ class Fault:
         return self.when.probability is None or self._choice.random() < self.when.probability
 
     def draw(self) -> float | None:
-        """How many seconds a request that was hit waits; None: no such number."""
+        """Return the seconds that a request that was hit waits; None: no such number."""
         return None
 
 
@@ -331,16 +332,16 @@ class FaultGroup(Sequence[Fault]):
 
     @property
     def injected(self) -> int:
-        """How many requests they met together."""
+        """The number of requests that they met together."""
         return sum(fault.injected for fault in self.members)
 
     @property
     def cleared(self) -> bool:
-        """Whether all are cleared."""
+        """True when all are cleared."""
         return all(fault.cleared for fault in self.members)
 
     def clear(self) -> None:
-        """End all."""
+        """End all of them."""
         for fault in self.members:
             fault.clear()
 
@@ -476,7 +477,7 @@ class When:
             raise BadFault(messages.BAD_METHOD.format(method=method))
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether a request is one of those that count."""
+        """Return True for a request that counts."""
         if self.method is not None and method != self.method.upper():
             return False
         if self.path is None:
@@ -485,7 +486,7 @@ class When:
         return path == folder or path.startswith(f"{folder}/")
 
     def words(self) -> list[str]:
-        """The same, to be read; nothing for all requests."""
+        """Return the conditions in words; nothing for all requests."""
         words = []
         if self.every is not None:
             words.append(messages.FAULT_EVERY.format(every=self.every))
@@ -498,7 +499,7 @@ class When:
         return words
 
 
-class Encounter:
+class FaultPlan:
     """A request and the faults that hit it, as decided on its arrival, to be lived through by a server.
 
     In this order: wait for each of `waits()`, end as `ending()` says, and send the body as
@@ -511,33 +512,33 @@ class Encounter:
         self.hits = hits
 
     def waits(self) -> Iterator[tuple[Fault, float | None]]:
-        """The faults to wait in until they are cleared, and at most how many seconds."""
+        """Yield the faults to wait in until they are cleared, and at most how many seconds."""
         for kind in (Delay, Hang):
             for fault, seconds in self.hits:
-                if isinstance(fault, kind) and self.strike(fault):
+                if isinstance(fault, kind) and self.apply(fault):
                     yield fault, seconds
 
     def ending(self) -> Drop | Error | None:
-        """What happens in the application's place, if anything does."""
+        """Return what happens in the application's place, if anything does."""
         return self._last(Drop) or self._last(Error)
 
     @property
     def may_be_slow(self) -> bool:
-        """Whether the body goes through a Trickle."""
+        """True when the body goes through a Trickle."""
         return any(isinstance(fault, SlowBody) for fault, _ in self.hits)
 
     def slow_body(self) -> SlowBody | None:
-        """How the body is sent that begins now."""
+        """Return the fault that slows the body that begins now."""
         return self._last(SlowBody)
 
     def _last(self, kind: type[_Kind]) -> _Kind | None:
         for fault, _ in reversed(self.hits):
-            if isinstance(fault, kind) and self.strike(fault):
+            if isinstance(fault, kind) and self.apply(fault):
                 return fault
         return None
 
-    def strike(self, fault: Fault) -> bool:
-        """A fault is about to do something: count it, or say that it is not in force any more."""
+    def apply(self, fault: Fault) -> bool:
+        """Count a fault that is about to act; False when it is not in force any more."""
         if fault.cleared:
             return False
         self.request.faults = (*self.request.faults, fault.name)
@@ -548,13 +549,13 @@ class Encounter:
 class Trickle:
     """Cuts a body into the pieces in which it is sent, while the fault is in force."""
 
-    def __init__(self, met: Encounter) -> None:
+    def __init__(self, met: FaultPlan) -> None:
         self._met = met
         self._fault: SlowBody | None = None
         self._begun = False
 
     def pieces(self, data: bytes) -> Iterator[tuple[SlowBody | None, bytes]]:
-        """Pieces of the next part of the body, each with the fault to wait in before it is sent, if any."""
+        """Cut the next part of the body, each piece with the fault to wait in before it is sent."""
         if data and not self._begun:
             self._fault = self._met.slow_body()
         at = 0
@@ -574,7 +575,7 @@ class Waker(Protocol):
     """A server, as seen from here."""
 
     def wake(self) -> None:
-        """A fault was injected or cleared: let who waits in one see whether it is still in force."""
+        """Wake the requests that wait in a fault: one was injected or cleared."""
 
 
 def _lines(faults: Sequence[Fault]) -> str:
@@ -582,7 +583,7 @@ def _lines(faults: Sequence[Fault]) -> str:
 
 
 def _encode(body: object) -> tuple[bytes, str]:
-    """The body's bytes and media type."""
+    """Return the body's bytes and media type."""
     if isinstance(body, bytes):
         return body, "application/octet-stream"
     if isinstance(body, str):

@@ -1,4 +1,4 @@
-"""What a service served, printed, logged and raised, in the order in which it happened.
+"""The record of what a service served, printed, logged and raised, in order of time.
 
 A journal is bounded: the oldest entries are dropped and counted. Its text forms hold no times, ports
 or identifiers, so that a notebook that shows them is the same on every run.
@@ -6,64 +6,20 @@ or identifiers, so that a notebook that shows them is the same on every run.
 
 from __future__ import annotations
 
-import linecache
 import logging
 import os
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
 from labkit import journal_file, messages
+from labkit.entries import Line, Request
+from labkit.errors import CannotWrite
+from labkit.traces import brief_traceback
 
 LIMIT = 10_000
 _SHOWN = 30
-
-
-@dataclass(slots=True)
-class Request:
-    """One request to a service. It stands in the journal from its arrival on.
-
-    `status` is None until the response begins, so a client that has its answer finds it here too;
-    `started` is seconds since the epoch, `duration` seconds from arrival to the last byte handed over
-    (None while it lasts). `faults` names those that were injected into it, in the order in which they
-    struck.
-    """
-
-    method: str
-    path: str
-    status: int | None = None
-    started: float = field(default_factory=time.time, compare=False)
-    duration: float | None = field(default=None, compare=False)
-    faults: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        status: int | str = messages.IN_FLIGHT if self.status is None else self.status
-        if not self.faults:
-            return f"{self.method} {self.path} → {status}"
-        if self.status is None and self.duration is not None:
-            status = messages.NO_ANSWER
-        injected = messages.INJECTED.format(faults=", ".join(dict.fromkeys(self.faults)))
-        return f"{self.method} {self.path} → {status} {injected}"
-
-
-@dataclass(slots=True)
-class Line:
-    """Something a service said: a print, a log record, or the traceback of what it raised.
-
-    `text` names code by function and line; `detail` is the whole traceback, paths included.
-    """
-
-    kind: Literal["print", "log", "error"]
-    text: str
-    detail: str = ""
-    time: float = field(default_factory=time.time, compare=False)
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Journal:
@@ -98,18 +54,18 @@ class Journal:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many `requests` came, how many ended in `errors` (5xx), how many entries were `dropped`."""
+        """The number of `requests`, of those that ended in `errors` (5xx), and of entries `dropped`."""
         self.settle()
         return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
 
     @property
     def dropped(self) -> int:
-        """Entries that had to make room."""
+        """The number of entries that had to make room."""
         self.settle()
         return max(0, self._added - self.limit)
 
     def text(self, last: int | None = None) -> str:
-        """All entries, or the `last` so many, a line each (tracebacks: several)."""
+        """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
         lines = self.lines
         if not lines:
             return messages.JOURNAL_EMPTY
@@ -157,8 +113,6 @@ class Journal:
         try:
             file = None if path is None else journal_file.file_at(path)
         except OSError as error:
-            from labkit.errors import CannotWrite  # which shows errors with this module
-
             raise CannotWrite(path, error) from None
         with self._lock:
             before, self._file = self._file, file
@@ -241,30 +195,3 @@ class Journal:
             file = self._file
         if file is not None:
             file.take(self.name, line)
-
-
-def brief_traceback(error: BaseException) -> str:
-    """The frames of the user's own code and the error, without paths of the machine.
-
-    Frames of libraries are left out, unless there is nothing else.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_library(frame.filename)] or frames[-1:]
-    lines = [
-        messages.TRACE_FRAME.format(
-            function=frame.name,
-            line=frame.lineno,
-            source=(frame.line or linecache.getline(frame.filename, frame.lineno or 0)).strip(),
-        )
-        for frame in own
-    ]
-    return "\n".join([*lines, f"{type(error).__name__}: {error}".removesuffix(": ")])
-
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_STDLIB = os.path.dirname(os.path.abspath(threading.__file__))
-
-
-def is_library(filename: str) -> bool:
-    """Whether code of that file is labkit's, Python's or of an installed package."""
-    return filename.startswith((_HERE, _STDLIB, "<frozen")) or "site-packages" in filename

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import json
 import os
 import stat
@@ -30,15 +29,14 @@ import time
 from contextvars import Context
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import WeakSet, WeakValueDictionary
 
 from labkit import messages
+from labkit.entries import Line, Request
+from labkit.errors import reason
 
-if TYPE_CHECKING:
-    from labkit.journal import Journal, Line, Request
-
-    Entry = tuple[str, Request | Line]  # with the name of the service
+Entry = tuple[str, Request | Line]  # with the name of the service
 
 LIMIT = 10_000_000  # bytes, then it is rotated
 WAITING = 10_000  # entries that wait to be written
@@ -50,6 +48,13 @@ _AT_EXIT = 1.0  # seconds that the end of the interpreter may wait for it
 
 _files: WeakValueDictionary[str, JournalFile] = WeakValueDictionary()
 _opening = threading.Lock()
+
+
+class Journal(Protocol):
+    """A journal, as seen from here."""
+
+    def note(self, text: str, /) -> None:
+        """Take a remark about the file."""
 
 
 class JournalFile:
@@ -250,10 +255,10 @@ def append(path: str, lines: list[bytes]) -> tuple[int, OSError | None]:
             os.close(descriptor)  # raises where a network's disk is full, and then nothing counts as written
 
 
-def as_line(service: str, entry: Any) -> bytes:
+def as_line(service: str, entry: Request | Line) -> bytes:
     """An entry as a line of JSON, its end included."""
     facts: dict[str, Any]
-    if not hasattr(entry, "text"):  # labkit.journal imports this module, so its classes are not known here
+    if isinstance(entry, Request):
         facts = {"kind": "request", "method": entry.method, "path": entry.path, "status": entry.status}
         facts["seconds"] = None if entry.duration is None else round(entry.duration, 6)
         if entry.faults:
@@ -263,11 +268,6 @@ def as_line(service: str, entry: Any) -> bytes:
     if entry.detail:
         facts["detail"] = entry.detail
     return _encode(facts, service, entry.time)
-
-
-def reason(error: OSError) -> str:
-    """Why a file cannot be written, in a few words."""
-    return messages.FILE_REASONS.get(errno.errorcode.get(error.errno or 0, ""), error.strerror or str(error))
 
 
 def _encode(facts: dict[str, Any], service: str = "", moment: float | None = None) -> bytes:

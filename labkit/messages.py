@@ -1,4 +1,4 @@
-"""What a learner reads on the screen, in Spanish and in one place."""
+"""Texts for learners, in Spanish and in one place."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ MANUAL_CLOCK = "reloj manual · {now:g} s · {sleeping} en espera"
 
 
 def how_it_ended(code: int | None) -> str:
-    """How a process ended, from its exit code: negative for a signal."""
+    """Return how a process ended, from its exit code: negative for a signal."""
     if code is None or code >= 0:
         return ENDED_WITH_CODE.format(code=code)
     try:
@@ -204,3 +204,11 @@ def how_it_ended(code: int | None) -> str:
     except ValueError:  # a real-time signal
         name = str(-code)
     return ENDED_BY_SIGNAL.format(code=-code, signal=name)
+
+
+# Why a call has no answer
+REFUSED = "conexión rechazada"
+LATE = "sin respuesta a tiempo"
+CUT = "conexión cortada"
+UNKNOWN_HOST = "nombre desconocido"
+CANCELLED = "cancelada"

@@ -41,7 +41,7 @@ class Roster:
     # looking
 
     def services(self) -> list[Service]:
-        """All of them, in the order in which their names were first served."""
+        """List all of them, in the order in which their names were first served."""
         with self._lock:
             entries = list(self._entries.values())
         return [
@@ -51,16 +51,16 @@ class Roster:
         ]
 
     def entry(self, name: str) -> Service | Group | None:
-        """The service or group that was served under that name."""
+        """Return the service or group that was served under that name."""
         with self._lock:
             return self._entries.get(name)
 
     def by_port(self, port: int) -> Service | None:
-        """The service that listens on that port now."""
+        """Return the service that listens on that port now."""
         return next((s for s in self.services() if s.running and s.port == port), None)
 
     def group_of(self, name: str) -> Group | None:
-        """The group that an instance of that name belongs to."""
+        """Return the group that an instance of that name belongs to."""
         with self._lock:
             groups = [entry for entry in self._entries.values() if isinstance(entry, Group)]
         return next((group for group in groups if any(m.name == name for m in group)), None)
@@ -169,7 +169,7 @@ def _entry(
     grace: float,
     isolation: Isolation,
 ) -> Service | Group:
-    """What `serve` is to start. What can be refused is refused here, before anything is stopped."""
+    """Make what `serve` is to start; refuse here, before anything is stopped, what can be refused."""
     recipe = recognise(app, isolation)
     seconds(grace)
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
@@ -214,7 +214,7 @@ def _entry(
 
 
 def services() -> Roster:
-    """Every service of this kernel: shows as a table; `services()["inventario"]` is the one of that name."""
+    """Return every service of this kernel, as a table; `services()["inventario"]` is one by name."""
     return ROSTER
 
 
@@ -224,7 +224,7 @@ def stop_all(grace: float | None = None) -> None:
 
 
 def _inherit(old: Service | Group, new: Service | Group) -> None:
-    """Ports that nobody asked for pass from predecessor to successor, instance by instance."""
+    """Pass ports that nobody asked for from predecessor to successor, instance by instance."""
     before = old.members if isinstance(old, Group) else [old]
     after = new.members if isinstance(new, Group) else [new]
     for predecessor, successor in zip(before, after, strict=False):
@@ -233,7 +233,7 @@ def _inherit(old: Service | Group, new: Service | Group) -> None:
 
 
 def _own_name(app: Any, recipe: Recipe, port: int) -> str:
-    """A name for what was served without one: meaningful if there is one, else by port, else a number.
+    """Return a name for what was served without one: its own, else by port, else a number.
 
     `Flask(__name__)` is called `__main__` in every cell of every notebook, so that is no name.
     """

@@ -52,7 +52,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it answers, for calls from this machine: `http://127.0.0.1:41234`."""
+        """The address for calls from this machine: `http://127.0.0.1:41234`."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else "::1" if self.host == "::" else self.host
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
@@ -69,7 +69,7 @@ class Service:
 
     @property
     def running(self) -> bool:
-        """Whether a server is there, paused or not."""
+        """True while it has a server, paused or not."""
         server = self._server
         return server is not None and not server.ended
 
@@ -81,7 +81,7 @@ class Service:
 
     @property
     def exit_code(self) -> int | None:
-        """How its own process ended: 0, what `sys.exit` was given, or -9 where signal 9 ended it.
+        """The exit code of its own process: 0, that of `sys.exit`, or -9 where signal 9 ended it.
 
         None while it runs, and always for a service in a thread of the kernel.
         """
@@ -91,7 +91,7 @@ class Service:
     # its life
 
     def start(self) -> Service:
-        """Start it where it is not running; returns when it answers.
+        """Start the service where it is not running; returns when it answers.
 
         What a factory or `on_startup` raises is raised here, and the port is free again; what a process
         of its own raises, as StartupFailed. Raises PortInUse, PortForbidden, BadPort, BadHost;
@@ -99,7 +99,7 @@ class Service:
         kind than before.
         """
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             if self._server is not None:
                 return self
             if not self._recipe.can_repeat:
@@ -137,14 +137,14 @@ class Service:
         return make_server(kind, app, listening, self.name, self.journal, self.faults)
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop it; requests in flight may finish within `grace` seconds (default: the service's own).
+        """Stop the service; requests in flight may finish within `grace` seconds (default: its own).
 
         Bounded: a handler that does not return is cut off and noted in the journal. Afterwards the port
         is free and every connection is closed.
         """
         grace = self.grace if grace is None else seconds(grace)
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             server, self._server = self._server, None
             if server is None:
                 return
@@ -158,16 +158,16 @@ class Service:
             if cut:
                 self.journal.note(messages.ABANDONED.format(count=cut))
 
-    def hurry(self) -> None:
+    def cut_grace(self) -> None:
         """End the grace of a stop that lasts in another thread: what is in flight is cut now."""
         stopping = self._stopping
         if stopping is not None:
-            stopping.hurry()
+            stopping.cut_grace()
 
     def kill(self) -> None:
         """End it as a crash would: connections are cut, clients are refused, no clean-up hook runs."""
         with self._lock:
-            self._bury()
+            self._drop_ended_server()
             server, self._server = self._server, None
             if server is not None:
                 self._state = messages.KILLED
@@ -186,25 +186,25 @@ class Service:
             return self.start()
 
     def pause(self) -> None:
-        """Let it hang: it accepts connections and answers none. Raises WrongState unless it runs."""
+        """Pause: accept connections and answer none. Raises WrongState unless it runs."""
         with self._lock:
             self._need_server("pause").pause()
             self._state = messages.PAUSED
 
     def resume(self) -> None:
-        """Let it answer again, beginning with what waited. Raises WrongState unless it runs."""
+        """Resume answering, beginning with what waited. Raises WrongState unless it runs."""
         with self._lock:
             self._need_server("resume").resume()
             self._state = messages.RUNNING
 
-    def _bury(self) -> None:
-        """Let go of a server that its own application took down (`sys.exit()` in a task, for example)."""
+    def _drop_ended_server(self) -> None:
+        """Forget a server whose application has exited (`sys.exit()` in a task, for example)."""
         if self._server is not None and self._server.ended:
             self._exit_code = self._server.exit_code
             self._server, self._state = None, messages.KILLED
 
     def _need_server(self, action: str) -> Server:
-        self._bury()
+        self._drop_ended_server()
         if self._server is None:
             action = messages.ACTIONS[action]
             raise WrongState(messages.WRONG_STATE.format(name=self.name, state=self._state, action=action))
@@ -234,7 +234,7 @@ class Group(Sequence[Service]):
 
     @property
     def urls(self) -> list[str]:
-        """Where each instance answers."""
+        """The address of each instance."""
         return [member.url for member in self.members]
 
     @property
@@ -244,12 +244,12 @@ class Group(Sequence[Service]):
 
     @property
     def faults(self) -> GroupFaults:
-        """Where faults are injected into every instance, with a count of its own for each."""
+        """The faults of every instance, with a count of its own for each."""
         return GroupFaults([member.faults for member in self.members])
 
     @property
     def running(self) -> bool:
-        """Whether any instance runs."""
+        """True while any instance runs."""
         return any(member.running for member in self.members)
 
     def start(self) -> Group:
@@ -322,7 +322,7 @@ class Group(Sequence[Service]):
 
 
 def name_owner(error: PortInUse) -> PortInUse:
-    """The same error, naming the service that listens there, if it is one of this kernel's."""
+    """Return the same error, naming the service of this kernel that listens there, if there is one."""
     for service in list(_started):
         if service.running and service.port == error.port:
             owner = messages.OWNED_BY_SERVICE.format(name=service.name)
@@ -331,12 +331,12 @@ def name_owner(error: PortInUse) -> PortInUse:
 
 
 def mismatch(name: str, old: Kind, new: Kind) -> str:
-    """The text of a KindMismatch."""
+    """Return the text of a KindMismatch."""
     return messages.KIND_MISMATCH.format(name=name, old=messages.KINDS[old], new=messages.KINDS[new])
 
 
 def seconds(grace: float) -> float:
-    """A valid grace. Raises ValueError for what is no number of seconds from 0 on."""
+    """Return a valid grace. Raises ValueError for what is no number of seconds from 0 on."""
     if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
         raise BadArgument(messages.BAD_GRACE.format(grace=grace))
     return float(grace)
@@ -404,7 +404,7 @@ def stop_at_once(services: Sequence[Service], grace: float | None) -> None:
     except BaseException:
         while any(thread.is_alive() for thread in threads):
             for service in services:
-                service.hurry()
+                service.cut_grace()
             for thread in threads:
                 if thread.ident is not None:
                     thread.join(0.02)

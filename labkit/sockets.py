@@ -80,7 +80,7 @@ def owner_of(port: int) -> str | None:
 
 
 def _is_kernel(process: psutil.Process) -> bool:
-    """Whether a process is the kernel of another notebook, of this user's at least."""
+    """Return True for the kernel of another notebook, of this user's at least."""
     import psutil
 
     try:
@@ -104,7 +104,7 @@ def cut(connection: socket.socket, *, reset: bool = True) -> None:
 
 
 def hung_up(connection: socket.socket) -> bool:
-    """Whether the peer has closed a connection from which nothing is expected but its end."""
+    """Return True when the peer has closed a connection from which only its end is expected."""
     with selectors.DefaultSelector() as selector:  # select() itself knows no descriptor above 1023
         selector.register(connection, selectors.EVENT_READ)
         if not selector.select(0):

@@ -54,7 +54,7 @@ def eventually(condition: Callable[[], T], timeout: float = 5.0, *, every: float
 async def aeventually(
     condition: Callable[[], T | Awaitable[T]], timeout: float = 5.0, *, every: float = 0.02
 ) -> T:
-    """`eventually` for coroutines: `await labkit.aeventually(…)` lets the loop go on meanwhile.
+    """Wait as `eventually` does, in coroutines: `await labkit.aeventually(…)` lets the loop go on.
 
     The condition may be a coroutine function. One that hangs is cancelled when the time is over.
     """
@@ -74,7 +74,7 @@ async def aeventually(
 
 
 class _Wait:
-    """What is common to both: the arguments seen to, the deadline, and the words at the end."""
+    """The common part of both: arguments checked, the deadline, and the words at the end."""
 
     def __init__(self, condition: Callable[[], Any], timeout: float, every: float) -> None:
         if not callable(condition):
@@ -89,7 +89,7 @@ class _Wait:
         return self.deadline - time.monotonic()
 
     def pause(self) -> float:
-        """Seconds until the next call. Raises TimeoutError where there is none."""
+        """Return the seconds until the next call. Raises TimeoutError where there is none."""
         if self.last_call:
             text = messages.NOT_IN_TIME.format(timeout=self.timeout, condition=in_words(self.condition))
             raise TimeoutError(text) from self.error
@@ -99,7 +99,7 @@ class _Wait:
 
 
 def in_words(function: Callable[..., Any]) -> str:
-    """How a condition is named: a lambda by what it says, anything else by its name."""
+    """Name a condition: a lambda by its source, anything else by its name."""
     if isinstance(function, partial):
         return in_words(function.func)
     name = getattr(function, "__name__", type(function).__name__)
@@ -109,7 +109,7 @@ def in_words(function: Callable[..., Any]) -> str:
 
 
 def _source_of_lambda(function: Any) -> str | None:
-    """The text after the colon; None where it cannot be told, such as for the second lambda of a line."""
+    """Return the text after the colon; None where it is ambiguous (the second lambda of a line)."""
     try:
         source = textwrap.dedent(inspect.getsource(function))
         # A lambda in the middle of an expression over several lines comes without its beginning.
@@ -129,7 +129,7 @@ def _forget(value: Any) -> None:
 
 
 def seconds(name: str, value: float, *, positive: bool = False) -> float:
-    """A valid number of seconds. Raises ValueError, naming the argument, for anything else."""
+    """Return a valid number of seconds. Raises ValueError, naming the argument, for anything else."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or value < 0 or (positive and value == 0):
         text = messages.BAD_POSITIVE_SECONDS if positive else messages.BAD_SECONDS
@@ -164,7 +164,7 @@ class ManualClock:
         self._arrivals = 0
 
     def __call__(self) -> float:
-        """The time that it shows, in seconds."""
+        """Return the time that it shows, in seconds."""
         return self._now / _NANO
 
     def advance(self, seconds_: float, /) -> float:
@@ -222,7 +222,7 @@ class ManualClock:
 
     @property
     def sleeping(self) -> int:
-        """How many sleep on this clock."""
+        """The number of sleepers on this clock."""
         with self._changed:
             return len(self._sleepers)
 
@@ -235,7 +235,7 @@ class ManualClock:
         return _Sleeper(round(seconds("sleep", duration) * _NANO), who)
 
     def _enter(self, sleeper: _Sleeper, wake: Callable[[], None]) -> bool:
-        """Put it to sleep; False where there is nothing to wait for."""
+        """Register a sleeper; False where there is nothing to wait for."""
         if sleeper.duration == 0:
             return False
         with self._changed:
@@ -247,7 +247,7 @@ class ManualClock:
         return True
 
     def _leave(self, sleeper: _Sleeper) -> None:
-        """It is awake, by the clock or by an exception."""
+        """Remove a sleeper that is awake, by the clock or by an exception."""
         with self._changed:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
@@ -292,7 +292,7 @@ class _Sleeper:
         return self.order < other.order
 
     def runs_here(self) -> bool:
-        """Whether waiting for it in this thread would keep it from running."""
+        """Return True where waiting for it in this thread would keep it from running."""
         if isinstance(self.who, asyncio.Task):
             return asyncio._get_running_loop() is self.who.get_loop()
         return self.who is threading.current_thread()

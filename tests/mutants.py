@@ -3,11 +3,10 @@
     python tests/mutants.py              # every exercise that has a file in tests/lessons
     python tests/mutants.py CB-7 SD-6    # these
 
-A comparison, a number, a bool, a lock or another `with`, an `except`, an `and`, a statement left out,
-a value not returned, a keyword left out: made from the answer's syntax tree, one at a time. A change that means
-the same as the answer stands in the test file of its exercise, `Master(…, same={…})`, with a word why. Ends
-with 1 when any other is accepted. Each exercise runs in a process of its own, since mutants leave threads
-behind; two at a time.
+A comparison, a number, a bool, a lock or another `with`, an `except`, an `and`, a statement left out, a value
+not returned, a keyword left out: made from the answer's syntax tree, one at a time. A change that means the
+same as the answer stands in its exercise's test file, `Master(…, same={…})`, with a word why. Ends with 1 when
+any other is accepted. Each exercise runs in a process of its own, since mutants leave threads behind.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from labkit.journal import Journal, Line, Request, brief_traceback
+from labkit.entries import Line, Request
+from labkit.journal import Journal
+from labkit.traces import brief_traceback
 
 
 def record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:

@@ -162,7 +162,7 @@ def execute(notebook: NotebookNode, path: Path, *, strict: bool, cell_timeout: f
 
 
 def _kernel_manager() -> Any:
-    """A manager of kernels of this interpreter, whatever kernelspec `python3` the user has installed."""
+    """Make a manager of kernels of this interpreter, whatever kernelspec `python3` there is."""
     specs = importlib.import_module("jupyter_client.kernelspec")
     manager = importlib.import_module("jupyter_client.manager")
     native = specs.KernelSpecManager(kernel_dirs=[])
@@ -171,7 +171,7 @@ def _kernel_manager() -> Any:
 
 @contextlib.contextmanager
 def _environment(strict: bool) -> Iterator[dict[str, str]]:
-    """The environment of a kernel whose outputs are committed: nothing personal in it."""
+    """Return the environment of a kernel whose outputs are committed: nothing personal in it."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -222,7 +222,7 @@ def _sanitize_patterns(path: Path) -> list[tuple[re.Pattern[str], str]]:
 
 
 def _settled(text: str, patterns: list[tuple[re.Pattern[str], str]]) -> str:
-    """The file's text without what may differ between two runs of the same notebook."""
+    """Return the file's text without what may differ between two runs of the same notebook."""
     if not text:
         return text
     notebook = importlib.import_module("nbformat").reads(text, as_version=4)

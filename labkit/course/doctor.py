@@ -32,7 +32,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found; `error` prevents the course, `aviso` does not. `remedy`: what to do."""
+    """A finding; `error` prevents the course, `aviso` does not. `remedy`: what to do."""
 
     level: Level
     text: str
@@ -73,7 +73,7 @@ def report(notebooks: Path | None) -> int:
 
 
 def python(checkout: Path) -> Finding:
-    """Is this Python one that the project is made for?"""
+    """Check that this Python is one that the project is made for."""
     version = platform.python_version()
     wanted = _project(checkout).get("requires-python") or _metadata("Requires-Python")
     # By hand: `packaging` may be what is missing, and the project states a least version only.
@@ -85,7 +85,7 @@ def python(checkout: Path) -> Finding:
 
 
 def packages(checkout: Path) -> Iterator[Finding]:
-    """Is what pyproject.toml asks for installed, in the versions that were tested?"""
+    """Check that what pyproject.toml asks for is installed, in the versions that were tested."""
     remedy = messages.PACKAGES_REMEDY.format(
         python=sys.executable,
         constraints="-c constraints.txt " if (checkout / "constraints.txt").exists() else "",
@@ -124,7 +124,7 @@ def packages(checkout: Path) -> Iterator[Finding]:
 
 
 def kernel() -> Finding:
-    """Which Python would JupyterLab start for a notebook: this one?
+    """Check that JupyterLab would start this Python for a notebook.
 
     A kernelspec `python3` of the user's or the system's can stand before this environment's own.
     """
@@ -160,7 +160,7 @@ def kernel() -> Finding:
 
 
 def loopback() -> Finding:
-    """Would a proxy stand between a notebook and its own services?"""
+    """Check that no proxy would stand between a notebook and its own services."""
     try:
         from requests.utils import get_environ_proxies
     except ImportError:  # told by `packages`
@@ -174,7 +174,7 @@ def loopback() -> Finding:
 
 
 def ports(numbers: tuple[int, ...] = tuple(messages.PORT_USES)) -> Iterator[Finding]:
-    """Which of the usual ports are taken, and by whom? None of it prevents the course."""
+    """Look which of the usual ports are taken, and by whom. None of it prevents the course."""
     free = []
     for port in numbers:
         use = messages.PORT_USES.get(port, "")
@@ -198,7 +198,7 @@ def ports(numbers: tuple[int, ...] = tuple(messages.PORT_USES)) -> Iterator[Find
 
 
 def chromium() -> Finding:
-    """Only the tests in a browser use it."""
+    """Look for Chromium, which only the tests in a browser use."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     path = next(filter(None, map(shutil.which, names)), None)
     return Finding("ok", messages.CHROMIUM_FINE.format(path=path) if path else messages.CHROMIUM_MISSING)
@@ -213,7 +213,7 @@ def _project(checkout: Path) -> dict[str, Any]:
 
 
 def _requirements(checkout: Path) -> list[str]:
-    """What the clone asks for now; an editable install's metadata are as old as the install."""
+    """Read what the clone asks for now: an editable install's metadata are as old as it."""
     project = _project(checkout)
     if project:
         extra = project.get("optional-dependencies", {}).get(EXTRA, [])

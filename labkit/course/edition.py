@@ -81,7 +81,7 @@ def to_text(notebook: NotebookNode) -> str:
 
 
 def has_marker(source: str) -> bool:
-    """Whether a cell's source holds a marker of a solution."""
+    """Return True for a cell whose source holds a marker of a solution."""
     return _BEGIN in source or _END in source
 
 

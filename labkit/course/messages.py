@@ -1,4 +1,4 @@
-"""What learners and authors read of the course's machinery, in Spanish."""
+"""Texts of the course's machinery for learners and authors, in Spanish."""
 
 # edition
 CODE_PLACEHOLDER = "# TU CÓDIGO AQUÍ"

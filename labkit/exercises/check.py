@@ -165,7 +165,7 @@ class _Attempt:
 
 
 def _raised_by_answer(traceback: TracebackType | None) -> bool:
-    """True when the error passed through the answer's code; if not, the case met it using what it was given."""
+    """Return True when the error passed through the answer's code; if not, the case met it using what it was given."""
     while traceback is not None:
         if is_answers(traceback.tb_frame.f_code):
             return True

@@ -177,7 +177,7 @@ class _CallThread(threading.Thread):
         return type("Stop", (Stop,), {"__init__": staticmethod(heard)})
 
     def _stop_that_comes_back(self) -> type[Stop]:
-        """A stop that sets the next one: `while True: try: … except: pass` swallows a single one.
+        """Make a stop that sets the next one: `while True: try: … except: pass` swallows a single one.
 
         The next one is raised as soon as the handler calls something or jumps back: outside the `try` that
         caught this one.

@@ -114,7 +114,7 @@ class Case:
         return _poll(condition, self.pace.patience)
 
     def never(self, condition: Callable[[], object]) -> bool:
-        """True when the condition does not hold at any time within `pace.grace`."""
+        """Return True when the condition does not hold at any time within `pace.grace`."""
         return not _poll(condition, self.pace.grace)
 
     def start(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -344,7 +344,7 @@ def find_exercise(exercise_id: str) -> Exercise | None:
 
 
 def is_question(exercise_id: str) -> bool:
-    """True for an id that the course asks and nothing checks: the learner answers it in words."""
+    """Return True for an id that the course asks and nothing checks: the learner answers it in words."""
     lesson = _lesson_of(exercise_id)
     return lesson is not None and exercise_id in getattr(lesson.load(), "QUESTIONS", ())
 

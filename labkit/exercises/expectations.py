@@ -12,9 +12,9 @@ from typing import Any
 import requests
 from flask import Flask
 
+from labkit.entries import Line
 from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.wording import kind, quoted
-from labkit.journal import Line
 from labkit.service import Group, Service
 
 # Seconds for the cases' own calls: a machine may be busy, and only an answer that hangs takes so long.
@@ -90,7 +90,7 @@ def _name(call: str) -> str:
 
 
 def _takes(thing: Any, call: str, *first: str) -> bool:
-    """True when a thing can be called as a text says, e.g. `Arriendos(ttl, reloj)`, by position."""
+    """Return True when a thing can be called as a text says, e.g. `Arriendos(ttl, reloj)`, by position."""
     given = call.partition("(")[2].rstrip(")")
     try:
         inspect.signature(thing).bind(*first, *(given.split(", ") if given else ()))

@@ -47,7 +47,7 @@ _BACK = 4
 
 
 def is_answers(code: CodeType) -> bool:
-    """True for code that a learner wrote: not labkit's, the standard library's or an installed package's."""
+    """Return True for code that a learner wrote: not labkit's, the standard library's or an installed package's."""
     return not code.co_filename.startswith(_NOT_ANSWERS) and "site-packages" not in code.co_filename
 
 
@@ -207,7 +207,7 @@ class _Thread(threading.Thread):
         return False
 
     def position(self) -> tuple[int, int] | None:
-        """The instruction where it is; None when it has ended."""
+        """Return the instruction where it is; None when it has ended."""
         frame = sys._current_frames().get(self.ident or 0)
         return None if frame is None or not self.is_alive() else (id(frame.f_code), frame.f_lasti)
 

@@ -35,7 +35,7 @@ class Outcome:
     error: BaseException | None = None
 
     def agrees_with(self, wanted: Outcome) -> bool:
-        """True when the model's outcome allows this one: an equal value, or an error of the same kind."""
+        """Return True when the model's outcome allows this one: an equal value, or an error of the same kind."""
         if wanted.error is not None or self.error is not None:
             return wanted.error is not None and isinstance(self.error, type(wanted.error))
         return same(self.value, wanted.value)
@@ -228,7 +228,7 @@ class Telling:
 
 
 def same(found: Any, wanted: Any) -> bool:
-    """True when a value is what the model's is, whatever sequence, mapping or number type it is made of.
+    """Return True when a value is what the model's is, whatever sequence, mapping or number type it is made of.
 
     A bool is no number here: `1` is not what `True` says.
     """

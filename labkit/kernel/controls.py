@@ -1,4 +1,4 @@
-"""What a panel looks like: a row of figures and buttons for each service, and the picture of who calls whom.
+"""The widgets of a panel: a row of figures and buttons for each service, and the picture of who calls whom.
 
 Widgets only send what has changed, so `show` may be called as often as one likes.
 """
@@ -14,8 +14,8 @@ import ipywidgets
 
 from labkit import display
 from labkit import messages as words
+from labkit.entries import Request
 from labkit.faults import Injector
-from labkit.journal import Request
 from labkit.kernel import arrows, messages
 from labkit.service import Service
 
@@ -86,18 +86,18 @@ class View:
             self._calls.value = _calls(calls)
 
     def say(self, text: str) -> None:
-        """What came of the last click, where that is not seen in the row."""
+        """Show what came of the last click, where that is not seen in the row."""
         self._note.value = f'<div role="status" style="{_LINE}">{html.escape(text)}</div>' if text else ""
 
     def busy(self, name: str, doing: bool) -> None:
-        """Whether an action on that service is under way."""
+        """Disable a service's buttons while an action on it is under way."""
         if name in self._rows:
             self._rows[name].busy(doing)
 
     # its end
 
     def fold(self, services: Sequence[Service]) -> None:
-        """No more buttons: a table of how things stood at the end."""
+        """Replace the buttons by a table of how things stood at the end."""
         self._note.value = f"<b>{html.escape(messages.PANEL_CLOSED)}</b>{display.table_html(services)}"
         self.root.children = [self._note, self._calls]
         for row in self._rows.values():
@@ -106,7 +106,7 @@ class View:
         self._parts.close(keep=(self._note, self._calls))
 
     def remove(self) -> None:
-        """Nothing is left of it, in the page either."""
+        """Remove the widgets, in the page too."""
         for widget in (self._note, self._calls, self.root):
             _close(widget)
 
@@ -239,7 +239,7 @@ def _heard_at_once(widget: Any) -> None:
 
 
 def recent_latency(service: Service) -> float | None:
-    """The median duration of the last answers, in seconds; None as long as there are none."""
+    """Return the median duration of the last answers, in seconds; None before there are any."""
     entries = service.journal.entries
     durations: list[float] = []
     try:
@@ -255,7 +255,7 @@ def recent_latency(service: Service) -> float | None:
 
 
 def duration_text(seconds: float | None) -> str:
-    """`12 ms`, `1,5 s`, or a dash."""
+    """Return `12 ms`, `1,5 s`, or a dash."""
     if seconds is None:
         return "–"
     if seconds < 0.0995:

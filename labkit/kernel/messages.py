@@ -1,4 +1,4 @@
-"""What a learner reads when %load_ext labkit is at work."""
+"""Texts for learners of %load_ext labkit, in Spanish and in one place."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class NestedRun:
-    """What one asyncio.run() on the kernel's loop started, so that its end can clean up that and no more."""
+    """The tasks and generators of one asyncio.run() on the kernel's loop, to be cleaned up at its end."""
 
     def __init__(self) -> None:
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -46,7 +46,7 @@ _CURRENT_RUN: contextvars.ContextVar[NestedRun | None] = contextvars.ContextVar(
 
 
 def already_nested() -> bool:
-    """Say whether nest_asyncio was applied in this process, by the user: then it does all this already."""
+    """Return True where the user has applied nest_asyncio: then it does all this already."""
     return hasattr(asyncio, "_nest_patched")
 
 
@@ -68,7 +68,7 @@ class KernelLoop:
             nest_asyncio._patch_loop(self.loop)
 
     def runs_here(self) -> bool:
-        """Say whether the caller is in a cell: the running loop is known by thread."""
+        """Return True in a cell: the running loop is known by thread."""
         return asyncio._get_running_loop() is self.loop
 
     def set_aside_for(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,7 +138,7 @@ def run_nested(
 
 @contextlib.contextmanager
 def set_aside(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """For a while, in this thread, no loop is running and no task is current.
+    """Set the running loop and the current task of this thread aside for a while.
 
     asyncio keeps both in one place per thread; since Python 3.14 the current task as well.
     """

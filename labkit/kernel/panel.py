@@ -41,7 +41,7 @@ _opening = threading.Lock()
 
 
 def panel() -> Panel:
-    """A live panel of all services: state, requests, errors, latency, who calls whom, and buttons for each.
+    """Open a live panel: every service's state, requests, errors and latency, calls and buttons.
 
     There is one at a time: a new one closes the one before. Without a front end for widgets it shows as the
     table of `labkit.services()`. Closed by `close()` or its button, the services go on.
@@ -64,7 +64,7 @@ def close_open() -> None:
 class Panel:
     """A live panel. Made by `labkit.panel()`.
 
-    `closed`: whether it has ended; then it shows how the services stood at that moment.
+    `closed`: True when it has ended; then it shows how the services stood at that moment.
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class Panel:
         Context().run(thread.start)
 
     def _rest(self) -> None:
-        """No more looking; what was clicked comes to its end."""
+        """Stop looking; what was clicked comes to its end."""
         with self._life:
             looking, self._looking = self._looking, None
             if looking is not None:
@@ -222,7 +222,7 @@ class Panel:
 
 
 def _kernel_shell() -> Any:
-    """IPython's shell where there is a kernel around it, and so perhaps a page; else None."""
+    """Return IPython's shell where there is a kernel around it, and so perhaps a page; else None."""
     from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()

@@ -1,4 +1,4 @@
-"""What runs in a cell in the place of Flask.run, run_simple and aiohttp.web.run_app.
+"""Replacements in a cell for Flask.run, run_simple and aiohttp.web.run_app.
 
 Each takes the arguments of the original, serves in the background through labkit and returns the
 Service. What has no meaning there (reloader, debugger, threads, signals, access log) is accepted and
@@ -29,7 +29,7 @@ AIOHTTP_PORT = 8080
 
 
 class OnlyPlainHttp(LabkitError, ValueError):
-    """What was asked for is no plain HTTP on one address: TLS, a Unix socket, several hosts."""
+    """The request is for something else than plain HTTP on one address: TLS, a Unix socket, several hosts."""
 
 
 def flask_run(
@@ -125,7 +125,7 @@ def stop_services() -> list[str]:
 
 
 def _serve(app: Any, kind: str, host: str, port: Any) -> Service:
-    """Serve `app` on that port, in the place of any labkit service that holds it, and say so in one line."""
+    """Serve `app` on that port, in the place of the labkit service that holds it, and say so."""
     # PORT=8000 in the environment is text, and Flask takes it.
     port = int(port) if isinstance(port, str) and port.isdecimal() else port
     host = _address(host)

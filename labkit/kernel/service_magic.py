@@ -31,7 +31,7 @@ _OPTIONS = ("--port", "--replicas")
 
 @dataclass(frozen=True)
 class Line:
-    """What stands behind `%%service`."""
+    """The words behind `%%service`."""
 
     name: str
     port: int | None

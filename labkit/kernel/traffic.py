@@ -1,4 +1,4 @@
-"""Who calls whom, counted where the calls are made, while a panel is open.
+"""Counts of calls between services, taken where the calls are made, while a panel is open.
 
 Not `labkit.observe`: that sees only what one block causes, and makes spans of it, while a panel watches
 everything all the time and must cost next to nothing. Who calls is known without any header: the context
@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from labkit import capture
 from labkit.lens import load, messages
-from labkit.lens.patching import Patch
+from labkit.patching import Patch
 from labkit.roster import ROSTER
 from labkit.service import Service
 
@@ -35,17 +35,17 @@ class Edge:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """One more call; it counts while it hangs, too."""
+        """Count one more call; also one that hangs."""
         with self._lock:
             self.count += 1
 
     def fail(self) -> None:
-        """One of them has failed."""
+        """Count a failed call."""
         with self._lock:
             self.errors += 1
 
     def end(self, status: int) -> None:
-        """One of them was answered."""
+        """Count the answer of a call."""
         if status >= 500:
             self.fail()
 
@@ -76,13 +76,13 @@ class Traffic:
             patch.remove()
 
     def counts(self) -> list[tuple[str, str, int, int]]:
-        """(caller, callee, calls, errors) of each pair, in the order in which they were first seen."""
+        """List (caller, callee, calls, errors) of each pair, in the order in which they were seen."""
         with self._lock:
             edges = list(self._edges.items())
         return [(caller, callee, edge.count, edge.errors) for (caller, callee), edge in edges]
 
     def _begin(self, host: str | None, port: int | None) -> Edge | None:
-        """Count a call to that address; None where it is none of a service's, or made by nobody we know."""
+        """Count a call to that address; None where caller or callee is none of the services."""
         services = ROSTER.services()
         callee = _listens_at(services, host, port)
         caller = _running_code(services)
@@ -152,7 +152,7 @@ class _LoadCall(load._Call):
 
 
 def _listens_at(services: list[Service], host: str | None, port: int | None) -> str | None:
-    """The service that listens there, or did; of several, the one that runs."""
+    """Return the service that listens there, or did; of several, the one that runs."""
     found = None
     for service in services:
         if service.port == port and (host in _HERE or host == service.host):
@@ -163,7 +163,7 @@ def _listens_at(services: list[Service], host: str | None, port: int | None) -> 
 
 
 def _running_code(services: list[Service]) -> str | None:
-    """Whose code runs: a service's, or a cell's; None for one that was replaced."""
+    """Return the service, or the cell, whose code runs; None for a service that was replaced."""
     journal = capture.current.get()
     if journal is None:
         return messages.CLIENT

@@ -1,4 +1,4 @@
-"""What makes a running system visible: its calls observed, its answers under load, and figures of both."""
+"""A running system made visible: its calls observed, its answers under load, and figures."""
 
 from labkit.lens import plots
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from labkit.lens.tree import Call
 
 if TYPE_CHECKING:
-    from labkit.lens.telemetry import Leg
+    from labkit.lens.telemetry import CallSpan
 
 _LAST = (1 << 60,)  # the order of what came in a way that leaves no order
 
 
 @dataclass
 class _Node:
-    leg: Leg
+    call: CallSpan
     caller: str
     order: tuple[int, ...]
     status: int | None
@@ -33,39 +33,39 @@ class _Node:
 
     @property
     def key(self) -> tuple[object, ...]:
-        return self.order, self.leg.callee, self.leg.method, self.leg.path, self.started
+        return self.order, self.call.callee, self.call.method, self.call.path, self.started
 
 
-def legs_below(root: Leg, legs: Iterable[Leg]) -> list[Leg]:
-    """Those that came about below `root`, itself included, parents before children."""
+def calls_below(root: CallSpan, calls: Iterable[CallSpan]) -> list[CallSpan]:
+    """Return the calls that came about below `root`, itself included, parents before children."""
     inside = {id(root)}
     found = [root]
-    for leg in legs:  # which stand in the order in which they began
-        if leg.parent is not None and id(leg.parent) in inside:
-            inside.add(id(leg))
-            found.append(leg)
+    for call in calls:  # which stand in the order in which they began
+        if call.parent is not None and id(call.parent) in inside:
+            inside.add(id(call))
+            found.append(call)
     return found
 
 
-def calls_of(root: Leg, legs: Iterable[Leg]) -> list[Call]:
-    """The calls below a block's leg: parents first, siblings in the order in which they were asked for."""
-    below: defaultdict[int, list[Leg]] = defaultdict(list)
-    for leg in legs:
-        if leg.parent is not None and leg is not root:
-            below[id(leg.parent)].append(leg)
+def calls_of(root: CallSpan, spans: Iterable[CallSpan]) -> list[Call]:
+    """List the calls below a block's span: parents first, siblings in the order of asking."""
+    below: defaultdict[int, list[CallSpan]] = defaultdict(list)
+    for call in spans:
+        if call.parent is not None and call is not root:
+            below[id(call.parent)].append(call)
     calls: list[Call] = []
     pending: list[tuple[_Node, int | None]] = [(node, None) for node in reversed(_nodes(root, below))]
     while pending:
         node, parent = pending.pop()
-        leg = node.leg
+        call = node.call
         calls.append(
             Call(
                 index=len(calls),
                 parent=parent,
                 caller=node.caller,
-                callee=leg.callee,
-                method=leg.method,
-                path=leg.path,
+                callee=call.callee,
+                method=call.method,
+                path=call.path,
                 status=node.status,
                 error=node.error,
                 start=node.started - root.started,
@@ -79,29 +79,29 @@ def calls_of(root: Leg, legs: Iterable[Leg]) -> list[Call]:
     return calls
 
 
-def _nodes(parent: Leg, below: dict[int, list[Leg]]) -> list[_Node]:
-    """The calls that were made directly below a leg, sorted."""
+def _nodes(parent: CallSpan, below: dict[int, list[CallSpan]]) -> list[_Node]:
+    """List the calls that were made directly below a call, sorted."""
     nodes: list[_Node] = []
-    for leg in below.get(id(parent), []):
-        if leg.kind == "block":  # one inside another: its calls are its surroundings' too
-            nodes += [_placed(node, leg.order + node.order) for node in _nodes(leg, below)]
-        elif leg.kind == "client":
-            nodes += _attempts(leg, below)
+    for call in below.get(id(parent), []):
+        if call.kind == "block":  # one inside another: its calls are its surroundings' too
+            nodes += [_placed(node, call.order + node.order) for node in _nodes(call, below)]
+        elif call.kind == "client":
+            nodes += _attempts(call, below)
         else:
-            nodes.append(_answered(leg, leg.caller, _LAST, below))
+            nodes.append(_answered(call, call.caller, _LAST, below))
     return sorted(nodes, key=lambda node: node.key)
 
 
-def _attempts(leg: Leg, below: dict[int, list[Leg]]) -> list[_Node]:
-    """What a caller takes for one call: as many calls as have reached the service, at least one."""
-    arrivals = below.get(id(leg), [])
-    reached = [each for each in arrivals if each.callee == leg.callee]
+def _attempts(call: CallSpan, below: dict[int, list[CallSpan]]) -> list[_Node]:
+    """List the calls behind one of a client: as many as reached the service, at least one."""
+    arrivals = below.get(id(call), [])
+    reached = [each for each in arrivals if each.callee == call.callee]
     earlier = [
-        _answered(each, leg.caller, (*leg.order, number), below) for number, each in enumerate(reached[:-1])
+        _answered(each, call.caller, (*call.order, number), below) for number, each in enumerate(reached[:-1])
     ]
-    status, error, ended = leg.result()
-    started = reached[-1].started if earlier else leg.started
-    last = _Node(leg, leg.caller, (*leg.order, len(earlier)), status, error, started, ended)
+    status, error, ended = call.result()
+    started = reached[-1].started if earlier else call.started
+    last = _Node(call, call.caller, (*call.order, len(earlier)), status, error, started, ended)
     if reached:
         last.children += _nodes(reached[-1], below)
     # Somebody in between, who is no service of ours, passed the headers on.
@@ -109,9 +109,9 @@ def _attempts(leg: Leg, below: dict[int, list[Leg]]) -> list[_Node]:
     return [*earlier, last]
 
 
-def _answered(leg: Leg, caller: str, order: tuple[int, ...], below: dict[int, list[Leg]]) -> _Node:
-    status, error, ended = leg.result()
-    return _Node(leg, caller, order, status, error, leg.started, ended, _nodes(leg, below))
+def _answered(call: CallSpan, caller: str, order: tuple[int, ...], below: dict[int, list[CallSpan]]) -> _Node:
+    status, error, ended = call.result()
+    return _Node(call, caller, order, status, error, call.started, ended, _nodes(call, below))
 
 
 def _placed(node: _Node, order: tuple[int, ...]) -> _Node:

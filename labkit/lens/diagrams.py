@@ -33,22 +33,22 @@ _BOLD, _MONO = FontProperties(family="DejaVu Sans", weight="bold"), FontProperti
 
 
 def both(root: str, calls: Sequence[Call]) -> Figure:
-    """The sequence above the waterfall."""
+    """Draw the sequence above the waterfall."""
     return _stacked(_Sequence(root, calls), _Waterfall(calls))
 
 
 def sequence(root: str, calls: Sequence[Call]) -> Figure:
-    """An arrow for each call and one back for its answer, in the order in which they happened."""
+    """Draw an arrow for each call and one back for its answer, in the order of time."""
     return _stacked(_Sequence(root, calls))
 
 
 def waterfall(calls: Sequence[Call]) -> Figure:
-    """A bar for each call, from its beginning to its end, below the call that it was made for."""
+    """Draw a bar for each call, from its beginning to its end, below the call it was made for."""
     return _stacked(_Waterfall(calls))
 
 
 def _stacked(*pictures: _Sequence | _Waterfall) -> Figure:
-    """Pictures one below the other. Each has measured what it needs, so it is placed by the inch."""
+    """Place pictures one below the other, by the inch: each has measured what it needs."""
     width, height = max(each.width for each in pictures), sum(each.height for each in pictures)
     figure = Figure(figsize=(width, height))
     top = height
@@ -88,7 +88,7 @@ class _Sequence:
         self.height = _ROW * (self.bottom + 3.6)
 
     def _places(self) -> dict[str, float]:
-        """Where each lifeline stands, so far from those before it as names and labels need."""
+        """Place each lifeline, so far from those before it as names and labels need."""
         place: dict[str, float] = {}
         for index, name in enumerate(self.names):
             x = 0.0
@@ -109,7 +109,7 @@ class _Sequence:
         return place
 
     def _events(self) -> list[tuple[Call, bool]]:
-        """(call, whether it is its end), in order; a call without an end has none."""
+        """List (call, True at its end) in order; a call without an end has none."""
         moments = [(call.start, 0, call.index, call, False) for call in self.calls]
         # Where clocks see no difference, the inner call ends before the outer one.
         moments += [
@@ -138,7 +138,7 @@ class _Sequence:
         axes.text(self.left + 0.1, bottom + 0.6, note, size=_SIZE - 1, color="#555555", va="center")
 
     def _depths(self) -> dict[int, int]:
-        """For each call, how many others its service is already answering when it comes."""
+        """Count for each call how many others its service is already answering when it comes."""
         depths: dict[int, int] = {}
         under_way: dict[str, set[int]] = {name: set() for name in self.names}
         for call, is_end in self.events:
@@ -261,7 +261,7 @@ def _named(call: Call) -> str:
 
 
 def _head(name: str) -> str:
-    """A service's name, on two lines where it is long and has a hyphen: columns stay narrow."""
+    """Break a long service name at a hyphen: columns stay narrow."""
     hyphens = [index for index, letter in enumerate(name) if letter == "-"]
     if len(name) <= 14 or not hyphens:
         return name
@@ -274,7 +274,7 @@ def _head_width(name: str) -> float:
 
 
 def _short(path: str, longest: int) -> str:
-    """Cut in the middle: both ends of a path say something."""
+    """Cut a path in the middle: both ends say something."""
     if len(path) <= longest:
         return path
     half = (longest - 1) // 2
@@ -292,7 +292,7 @@ def _ending(call: Call) -> str:
 
 
 def _inches(text: str, *, bold: bool = False) -> float:
-    """How wide a text is drawn, at most: where it is drawn with proportional letters it is narrower."""
+    """Measure a text, at most: drawn with proportional letters it is narrower."""
     font = get_font(findfont(_BOLD if bold else _MONO))  # both are matplotlib's own, and cached there
     font.set_size(_SIZE, 72)
     font.set_text(text)

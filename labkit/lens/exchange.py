@@ -19,7 +19,7 @@ _OWN_LIMITS = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, e
 
 
 class NotHttp(Exception):
-    """What came is no HTTP response."""
+    """The answer is no HTTP response."""
 
 
 class Cut(ConnectionError):
@@ -27,7 +27,7 @@ class Cut(ConnectionError):
 
 
 def is_own_limit(error: OSError) -> bool:
-    """Whether this machine lacks descriptors, ports or memory for one more connection."""
+    """Return True where this machine lacks descriptors, ports or memory for a connection."""
     return error.errno in _OWN_LIMITS
 
 
@@ -42,7 +42,7 @@ class Response:
         self._head, self._lower = head, head.lower()
 
     def header(self, name: bytes) -> bytes | None:
-        """The value of a header, its name in lower case. Looked for when asked: most are never."""
+        """Find the value of a header, its name in lower case; most are never asked for."""
         start = self._lower.find(b"\r\n" + name + b":")
         if start < 0:
             return None
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow."""
+        """True when another exchange may follow."""
         return self._reusable and not self._gone
 
     async def exchange(self, request: bytes, timeout: float, *, head_only: bool = False) -> Response:
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
 
 
 def head(method: str, path: str, host: str, headers: dict[str, str], body: bytes | None) -> bytes:
-    """The bytes of a request, up to and with its body."""
+    """Return the bytes of a request, up to and with its body."""
     fields: dict[str, Any] = {"Host": host, "User-Agent": "labkit", "Accept": "*/*"}
     if body is not None:
         fields["Content-Length"] = len(body)

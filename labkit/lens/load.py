@@ -32,7 +32,8 @@ from urllib.parse import quote, urlsplit
 from labkit.errors import BadArgument, LabkitError, WrongType
 from labkit.lens import load_messages as messages
 from labkit.lens.exchange import Connection, NotHttp, Response, head, is_own_limit
-from labkit.lens.result import Result, Sample
+from labkit.lens.result import Result
+from labkit.lens.samples import Sample
 from labkit.roster import ROSTER
 from labkit.service import Group, Service
 
@@ -118,7 +119,7 @@ def load(
 
 @dataclass
 class _Request:
-    """What all requests have in common, checked."""
+    """The common part of all requests, checked."""
 
     method: str | None
     json: Any
@@ -215,7 +216,7 @@ def _weights(given: Any) -> list[tuple[Any, Any]]:
 
 
 def _shots(target: Any, request: _Request) -> Iterator[_Shot]:
-    """The shots of one target: one for an address or a service, several for a group."""
+    """Yield the shots of one target: one for an address or a service, several for a group."""
     assert request.method is not None
     if isinstance(target, Group):
         for member in target:
@@ -245,14 +246,14 @@ def _shot(url: str, method: str, request: _Request, name: str | None) -> _Shot:
 
 
 def _without_type(fields: dict[str, str], request: _Request) -> dict[str, str]:
-    """The headers of a request without a body, in a mix with others that have one."""
+    """Return the headers of a request without a body, in a mix with others that have one."""
     if request.body is None:
         return fields
     return {name: value for name, value in fields.items() if name.lower() != "content-type"}
 
 
 def _address(url: str) -> tuple[str, int, str]:
-    """Host in digits, port and path of an address of this machine. Raises NotLocal and ValueError."""
+    """Return host in digits, port and path of an address here. Raises NotLocal and ValueError."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -386,7 +387,7 @@ class _Run:
         return Result(samples, elapsed, limited, [text for _, text in notes])
 
     def _notes(self) -> Iterator[tuple[bool, str]]:
-        """What is to be known of the measurement, and whether that is the generator's fault."""
+        """Yield what is to be known of the measurement, with True where it is the generator's fault."""
         plan, elapsed = self.plan, max(self.ended - self.began, 1e-9)
         own = sum(sample.outcome == messages.OWN_LIMIT for sample in self.samples)
         if own:
@@ -449,7 +450,7 @@ class _Run:
         return time.perf_counter() - self.began < self.plan.duration and self.sent < MOST_REQUESTS
 
     async def _client(self) -> None:
-        """A client of the closed loop."""
+        """Run a client of the closed loop."""
         while self._may_send():
             self.sent += 1
             await self._request(self.mix.next(), time.perf_counter())
@@ -478,7 +479,7 @@ class _Run:
             group.create_task(send(self.mix.next(), due))
 
     async def _request(self, shot: _Shot, due: float) -> None:
-        """One request, from beginning to end, whatever that is."""
+        """Make one request, from beginning to end, whatever that is."""
         outcome, who = "", None
         connection: Connection | None = None
         wire, call = self._observed.begin(shot)
@@ -534,7 +535,7 @@ def _outcome_of(error: Exception) -> str:
 
 
 class _Call:
-    """What is said of a request to who observes it; by default nobody does."""
+    """The observer of one request; this one does nothing."""
 
     def answered(self, status: int) -> None:
         pass
@@ -555,40 +556,40 @@ class _Observed:
         self._position = self._telemetry.here() if self._telemetry is not None else None
 
     def begin(self, shot: _Shot) -> tuple[bytes, _Call]:
-        """The bytes to send, and whom to tell what came of it."""
+        """Return the bytes to send, and whom to tell what came of it."""
         if self._telemetry is None or self._position is None:
             return shot.wire, _NOBODY
         url = f"http://{shot.authority}{shot.path}"
-        leg = self._telemetry._begin(self._position, shot.method, url, shot.path)
-        if leg is None:  # more calls than the block remembers
+        span = self._telemetry._begin(self._position, shot.method, url, shot.path)
+        if span is None:  # more calls than the block remembers
             return shot.wire, _NOBODY
         fields = {_canonical(name): value for name, value in shot.fields.items()}
-        self._telemetry._write_headers(leg, fields)
-        return shot.wire_with(fields), _ObservedCall(leg)
+        self._telemetry._write_headers(span, fields)
+        return shot.wire_with(fields), _ObservedCall(span)
 
 
 class _ObservedCall(_Call):
-    def __init__(self, leg: Any) -> None:
-        self._leg = leg
+    def __init__(self, span: Any) -> None:
+        self._span = span
 
     def answered(self, status: int) -> None:
-        self._leg.status = status
-        self._leg.end()
+        self._span.status = status
+        self._span.end()
 
     def failed(self, error: Exception) -> None:
-        self._leg.fail(error)
+        self._span.fail(error)
 
 
 _NOBODY = _Call()
 
 
 def _canonical(name: str) -> str:
-    """The headers that say where a call comes from, as the telemetry writes them."""
+    """Return the name of a header as the telemetry writes it."""
     return name.lower() if name.lower() in ("traceparent", "tracestate") else name
 
 
 class _InstanceOf:
-    """Who answered: a field of a JSON object, or a header."""
+    """The instance that answered, from a field of a JSON object or from a header."""
 
     def __init__(self, name: str) -> None:
         self._name = name

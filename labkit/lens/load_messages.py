@@ -1,11 +1,11 @@
-"""What a learner reads about a load and in figures, in Spanish and in one place."""
+"""Texts about a load and in figures, in Spanish and in one place."""
 
 from __future__ import annotations
 
 # The words for a call without an answer are those of an observed call.
-from labkit.lens.messages import CUT as CUT
-from labkit.lens.messages import LATE as TIMED_OUT
-from labkit.lens.messages import REFUSED as REFUSED
+from labkit.messages import CUT as CUT
+from labkit.messages import LATE as TIMED_OUT
+from labkit.messages import REFUSED as REFUSED
 
 __all__ = ["CUT", "REFUSED", "TIMED_OUT"]
 

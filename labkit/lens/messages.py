@@ -1,4 +1,4 @@
-"""What a learner reads from the lens, in Spanish and in one place."""
+"""Texts of the lens, in Spanish and in one place."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ from __future__ import annotations
 CLIENT = "cliente"
 NO_CALLS = "(ninguna llamada)"
 RUNNING = "en curso"
-
-# Why a call has no answer
-REFUSED = "conexión rechazada"
-LATE = "sin respuesta a tiempo"
-CUT = "conexión cortada"
-UNKNOWN_HOST = "nombre desconocido"
-CANCELLED = "cancelada"
 
 MORE_CALLS = "(… y {count} llamadas más: están en .calls)"
 MORE_CALLS_DRAWN = "… y {count} llamadas más, que no se dibujan"

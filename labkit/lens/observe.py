@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.errors import LabkitError
 from labkit.lens import messages
-from labkit.lens.assembly import calls_of, legs_below
+from labkit.lens.assembly import calls_below, calls_of
 from labkit.lens.plots import Drawing
 from labkit.lens.tree import Call, as_text
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from pandas import DataFrame
 
-    from labkit.lens.telemetry import Leg, Trace
+    from labkit.lens.telemetry import CallSpan, Trace
 
 
 class MissingPackage(LabkitError, ImportError):
-    """What was asked for needs a package that is not installed."""
+    """A package that this needs is not installed."""
 
 
 def observe() -> Journey:
@@ -48,16 +48,16 @@ def observe() -> Journey:
 
 
 class Journey:
-    """What happened inside a block. Made by `labkit.observe()`; shows as a tree and as pictures of it.
+    """The calls of a block. Made by `labkit.observe()`; shows as a tree and as pictures of it.
 
     `root`: who made the first calls: `cliente`, or the service in whose handler the block stands.
     """
 
     def __init__(self) -> None:
         self.root = messages.CLIENT
-        self._block: AbstractContextManager[tuple[Trace, Leg, str]] | None = None
+        self._block: AbstractContextManager[tuple[Trace, CallSpan, str]] | None = None
         self._trace: Trace | None = None  # while the block lasts
-        self._leg: Leg | None = None
+        self._span: CallSpan | None = None
         self._calls: list[Call] = []
         self._spans: list[ReadableSpan] = []
         self._dropped = 0
@@ -72,7 +72,7 @@ class Journey:
                 raise
             raise MissingPackage(messages.NEEDS_OPENTELEMETRY) from error
         self._block = telemetry.block()
-        self._trace, self._leg, self.root = self._block.__enter__()
+        self._trace, self._span, self.root = self._block.__enter__()
         self._dropped = -self._trace.dropped
         return self
 
@@ -81,25 +81,25 @@ class Journey:
 
         assert self._block is not None
         self._block.__exit__(None, None, None)
-        trace, leg = self._trace, self._leg
+        trace, span = self._trace, self._span
         assert trace is not None
-        assert leg is not None
-        legs = legs_below(leg, list(trace.legs.values()))
-        telemetry.settle(legs)
-        self._calls = calls_of(leg, legs)
-        self._spans = telemetry.ended_spans(trace, legs)
+        assert span is not None
+        spans = calls_below(span, list(trace.calls.values()))
+        telemetry.settle(spans)
+        self._calls = calls_of(span, spans)
+        self._spans = telemetry.ended_spans(trace, spans)
         self._dropped += trace.dropped
-        self._trace = self._leg = None
+        self._trace = self._span = None
         if not trace.open:
-            trace.legs.clear()  # a thread that goes on may hold the trace for long
+            trace.calls.clear()  # a thread that goes on may hold the trace for long
 
     # as data
 
     @property
     def calls(self) -> list[Call]:
         """The calls, parents before children; inside the block, those made so far."""
-        if self._trace is not None and self._leg is not None:
-            return calls_of(self._leg, legs_below(self._leg, list(self._trace.legs.values())))
+        if self._trace is not None and self._span is not None:
+            return calls_of(self._span, calls_below(self._span, list(self._trace.calls.values())))
         return list(self._calls)
 
     @property
@@ -108,7 +108,7 @@ class Journey:
         return list(self._spans)
 
     def frame(self) -> DataFrame:
-        """The calls as a pandas table, a row a call. Raises MissingPackage where pandas is missing."""
+        """Return the calls as a pandas table, a row a call. Raises MissingPackage without pandas."""
         try:
             import pandas
         except ModuleNotFoundError as error:
@@ -131,13 +131,13 @@ class Journey:
         return text
 
     def waterfall(self) -> Drawing:
-        """The calls as bars along time."""
+        """Draw the calls as bars along time."""
         from labkit.lens import diagrams
 
         return Drawing(diagrams.waterfall(self.calls), self.text)
 
     def sequence(self) -> Drawing:
-        """The calls as arrows between services, time downwards."""
+        """Draw the calls as arrows between services, time downwards."""
         from labkit.lens import diagrams
 
         return Drawing(diagrams.sequence(self.root, self.calls), self.text)

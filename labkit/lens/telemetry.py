@@ -35,10 +35,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from labkit import service
-from labkit.journal import Request
-from labkit.lens import clients, messages
-from labkit.lens.clients import _here, what_failed
+from labkit import client_hooks, service
+from labkit.client_hooks import _here, what_failed
+from labkit.entries import Request
+from labkit.lens import messages
+from labkit.messages import CUT
 from labkit.roster import ROSTER
 from labkit.servers import base
 
@@ -76,16 +77,16 @@ _SPAN_KINDS = {"client": trace.SpanKind.CLIENT, "server": trace.SpanKind.SERVER}
 
 
 @dataclass(eq=False, slots=True)
-class Leg:
+class CallSpan:
     """One end of a call, and its span: as its caller sees it, or as the service that answers it.
 
-    Blocks are legs too, of which the calls made in them are children. `order` is the place among the
+    Blocks are calls too, of which the calls made in them are children. `order` is the place among the
     children of `parent`. Times are of `time.perf_counter`.
     """
 
     kind: Kind
     span: trace.Span
-    parent: Leg | None
+    parent: CallSpan | None
     order: tuple[int, ...]
     caller: str
     callee: str
@@ -98,30 +99,30 @@ class Leg:
     request: Request | None = None  # of a service: its journal's entry, which knows status and duration
 
     def result(self) -> tuple[int | None, str | None, float | None]:
-        """Status, error, and when it ended; the last is None while it runs."""
+        """Return status, error, and when it ended; the last is None while it runs."""
         request = self.request
         if request is None:
             return self.status, self.error, self.ended
         if request.duration is None:
             return request.status, None, None
-        error = messages.CUT if request.status is None else None
+        error = CUT if request.status is None else None
         return request.status, error, self.started + request.duration
 
     def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
-        """Say in the headers where the call comes from; returns what puts them back as they were."""
+        """Inject the trace context into the headers; returns what puts them back as they were."""
         return _write_headers(self, headers)
 
     def end(self) -> None:
-        """The answer is there. What has ended stays as it is."""
+        """End the call: the answer is there. A call that has ended stays as it is."""
         if self.ended is None:
             self.ended = time.perf_counter()
 
     def go_on(self) -> None:
-        """It has not ended yet: there is a body to read."""
+        """Reopen the call: there is a body to read."""
         self.ended = None
 
     def fail(self, error: BaseException) -> None:
-        """It ended with an exception in its caller's hands."""
+        """End the call with the exception that its caller got."""
         if self.ended is None:
             what = what_failed(error)
             # After an answer, what is no failure of the network is the caller's own opinion of the answer.
@@ -140,25 +141,25 @@ class Trace:
     open: bool = True
     dropped: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
-    legs: dict[int, Leg] = field(default_factory=dict)  # by span id
+    calls: dict[int, CallSpan] = field(default_factory=dict)  # by span id
 
     def wall(self, moment: float) -> int:
-        """A moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
+        """Return a moment of perf_counter as nanoseconds since the epoch, by one clock for all spans."""
         return self.clock[0] + int((moment - self.clock[1]) * 1e9)
 
     def add(
         self,
         kind: Kind,
-        parent: Leg,
+        parent: CallSpan,
         order: tuple[int, ...],
         caller: str,
         callee: str,
         method: str,
         path: str,
         request: Request | None = None,
-    ) -> Leg | None:
-        """A new leg; None when there are too many, which are only counted."""
-        if len(self.legs) >= LIMIT:
+    ) -> CallSpan | None:
+        """Add a call; None when there are too many, which are only counted."""
+        if len(self.calls) >= LIMIT:
             with self.lock:
                 self.dropped += 1
             return None
@@ -174,46 +175,46 @@ class Trace:
             attributes=attributes,
             start_time=self.wall(started),
         )
-        leg = Leg(kind, span, parent, order, caller, callee, method, path, started, request=request)
-        self.legs[span.get_span_context().span_id] = leg
-        return leg
+        call = CallSpan(kind, span, parent, order, caller, callee, method, path, started, request=request)
+        self.calls[span.get_span_context().span_id] = call
+        return call
 
 
 class Position:
-    """Where the running code stands: in which trace, below which leg, in whose name.
+    """The trace context of the running code: its trace, the call above it, the caller's name.
 
     Calls are ordered as the code asks for them. Each thread, task or pool's job that is begun here takes
     a number like a call does, and numbers its own calls below it: (3,) comes before (4, 0) and (4, 1), which
     come before (5,), whichever of them is quicker.
     """
 
-    __slots__ = ("_next", "caller", "leg", "prefix", "trace")
+    __slots__ = ("_next", "call", "caller", "prefix", "trace")
 
-    def __init__(self, trace: Trace, leg: Leg, caller: str, prefix: tuple[int, ...] = ()) -> None:
-        self.trace, self.leg, self.caller, self.prefix = trace, leg, caller, prefix
+    def __init__(self, trace: Trace, call: CallSpan, caller: str, prefix: tuple[int, ...] = ()) -> None:
+        self.trace, self.call, self.caller, self.prefix = trace, call, caller, prefix
         self._next = count()
 
     def next(self) -> tuple[int, ...]:
-        """The order of what begins now."""
+        """Return the order of what begins now."""
         return (*self.prefix, next(self._next))
 
     @property
     def observed(self) -> bool:
-        """Whether the block still lasts."""
+        """True while the block lasts."""
         return self.trace.open
 
     def fork(self) -> Position:
-        """The position of a thread, task or job that begins now."""
-        return Position(self.trace, self.leg, self.caller, self.next())
+        """Return the position of a thread, task or job that begins now."""
+        return Position(self.trace, self.call, self.caller, self.next())
 
-    def begin(self, method: str, url: str, path: str) -> Leg | None:
-        """A call of the code that stands here."""
+    def begin(self, method: str, url: str, path: str) -> CallSpan | None:
+        """Begin a call of the code that stands here."""
         return _begin(self, method, url, path)
 
 
 def here() -> Position | None:
-    """Where the running code stands; None where nobody observes it."""
-    return cast("Position | None", clients.here())
+    """Return the trace context of the running code; None where nobody observes it."""
+    return cast("Position | None", client_hooks.here())
 
 
 # Blocks
@@ -223,31 +224,31 @@ _open: dict[int, Trace] = {}
 
 
 @contextmanager
-def block() -> Iterator[tuple[Trace, Leg, str]]:
-    """Observe what the context does inside: the trace, the block's leg in it, and who acts in the block."""
+def block() -> Iterator[tuple[Trace, CallSpan, str]]:
+    """Observe the context inside: the trace, the block's span in it, and the caller's name."""
     outer = here()
     caller = messages.CLIENT if outer is None else outer.caller
     started, now = time.perf_counter(), time.time_ns()
     # Not the time that the SDK would take: the wall clock may have been set since the outer block began.
     begun = now if outer is None else outer.trace.wall(started)
-    context = Context() if outer is None else _below(outer.leg.span)
+    context = Context() if outer is None else _below(outer.call.span)
     span = _tracer.start_span("labkit.observe", context, start_time=begun)
     identity = span.get_span_context()
     trace_ = Trace(identity.trace_id, (now, started)) if outer is None else outer.trace
-    parent, order = (None, ()) if outer is None else (outer.leg, outer.next())
-    leg = Leg("block", span, parent, order, caller, caller, "", "", started)
-    trace_.legs[identity.span_id] = leg
+    parent, order = (None, ()) if outer is None else (outer.call, outer.next())
+    call = CallSpan("block", span, parent, order, caller, caller, "", "", started)
+    trace_.calls[identity.span_id] = call
     if outer is None:
         with _lock:
             _open[trace_.trace_id] = trace_
             if len(_open) == 1:
                 _install()
     before = _here.get()
-    _here.set(Position(trace_, leg, caller))
+    _here.set(Position(trace_, call, caller))
     try:
-        yield trace_, leg, caller
+        yield trace_, call, caller
     finally:
-        leg.end()
+        call.end()
         _here.set(before)
         if outer is None:
             _hear_processes()
@@ -264,28 +265,28 @@ def _hear_processes() -> None:
         each.journal.settle()
 
 
-def settle(legs: Iterable[Leg]) -> None:
+def settle(calls: Iterable[CallSpan]) -> None:
     """Let services note the end of what their callers have received.
 
     A caller has the last byte a moment before the service has noted that it sent it. One that took only the
     beginning of an answer may leave the service at it for long, so the wait is bounded.
     """
     deadline = time.perf_counter() + _SETTLING
-    for leg in legs:
-        request, sender = leg.request, leg.parent
+    for call in calls:
+        request, sender = call.request, call.parent
         if request is None or sender is None or sender.ended is None:
             continue
         while request.status is not None and request.duration is None and time.perf_counter() < deadline:
             time.sleep(0.0002)
 
 
-def ended_spans(trace_: Trace, legs: Iterable[Leg]) -> list[ReadableSpan]:
-    """The spans of legs, ended. Those that still run end here, and say so."""
+def ended_spans(trace_: Trace, calls: Iterable[CallSpan]) -> list[ReadableSpan]:
+    """Return the spans of calls, ended. Those that still run end here, and say so."""
     spans: list[ReadableSpan] = []
-    for leg in legs:
-        span = leg.span
+    for call in calls:
+        span = call.span
         if span.is_recording():
-            status, error, ended = leg.result()
+            status, error, ended = call.result()
             if status is not None:
                 span.set_attribute("http.response.status_code", status)
             if error is not None:
@@ -307,14 +308,14 @@ def _below(span: trace.Span) -> Context:
 # Headers
 
 
-def _write_headers(leg: Leg, headers: MutableMapping[str, str]) -> Callable[[], None]:
-    """Say in the headers where the call comes from; returns what puts them back as they were."""
+def _write_headers(call: CallSpan, headers: MutableMapping[str, str]) -> Callable[[], None]:
+    """Inject the trace context into the headers; returns what puts them back as they were."""
     before = {name: headers.get(name) for name in (TRACEPARENT, TRACESTATE)}
-    identity = leg.span.get_span_context()
+    identity = call.span.get_span_context()
     theirs = before[TRACEPARENT]
     # One of ours, in a request that was passed on with the headers it came with, is not the learner's.
     if theirs is None or _identity(theirs).trace_id == identity.trace_id:
-        _W3C.inject(headers, _below(leg.span))
+        _W3C.inject(headers, _below(call.span))
     entry = f"{_ENTRY}{identity.trace_id:032x}-{identity.span_id:016x}"
     others = [part for part in _members(before[TRACESTATE]) if not part.startswith(_ENTRY)]
     headers[TRACESTATE] = ",".join([entry, *others])
@@ -329,8 +330,8 @@ def _write_headers(leg: Leg, headers: MutableMapping[str, str]) -> Callable[[], 
     return restore
 
 
-def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, Leg] | None:
-    """The trace and the leg that a request's headers name, if they name one that is observed now."""
+def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, CallSpan] | None:
+    """Extract trace and call from a request's headers, where they name an observed one."""
     for part in _members(tracestate):
         if part.startswith(_ENTRY):
             trace_id, _, span_id = part.removeprefix(_ENTRY).partition("-")
@@ -344,10 +345,10 @@ def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, Leg
     return _find(identity.trace_id, identity.span_id)
 
 
-def _find(trace_id: int, span_id: int) -> tuple[Trace, Leg] | None:
+def _find(trace_id: int, span_id: int) -> tuple[Trace, CallSpan] | None:
     trace_ = _open.get(trace_id)
-    leg = trace_.legs.get(span_id) if trace_ is not None else None
-    return (trace_, leg) if trace_ is not None and leg is not None else None
+    call = trace_.calls.get(span_id) if trace_ is not None else None
+    return (trace_, call) if trace_ is not None and call is not None else None
 
 
 def _identity(traceparent: str) -> trace.SpanContext:
@@ -362,25 +363,25 @@ def _members(tracestate: str | None) -> list[str]:
 
 
 def _arrive(name: str, request: Request, traceparent: str | None, tracestate: str | None) -> None:
-    """A request reached a service: from here on its handler acts below it. See servers.base.watcher."""
+    """Begin the server's span of a request, below which its handler acts. See servers.base.watcher."""
     origin = _origin(traceparent, tracestate)
     position = None
     if origin is not None:
         trace_, sender = origin
-        leg = trace_.add("server", sender, (), sender.callee, name, request.method, request.path, request)
-        if leg is not None:
-            position = Position(trace_, leg, name)
+        call = trace_.add("server", sender, (), sender.callee, name, request.method, request.path, request)
+        if call is not None:
+            position = Position(trace_, call, name)
     _here.set(position)
 
 
-def _call(method: str, url: str, path: str, order: tuple[int, ...]) -> Leg | None:
-    """A service in a process of its own makes a call, while it answers one. See servers.base.caller."""
+def _call(method: str, url: str, path: str, order: tuple[int, ...]) -> CallSpan | None:
+    """Begin a call of a service in its own process, while it answers one. See servers.base.caller."""
     position = here()
     return None if position is None else _begin(position, method, url, path, order)
 
 
 def name_of(host: str, port: int) -> str:
-    """The service that listens there, or did; else the address."""
+    """Return the service that listens there, or did; else the address."""
     candidates = [*ROSTER.services(), *list(service._started)]
     same = [each for each in candidates if each.port == port and _reaches(host, each.host)]
     for each in sorted(same, key=lambda each: not each.running):
@@ -397,22 +398,22 @@ def _reaches(host: str, listening: str) -> bool:
 
 def _begin(
     position: Position, method: str, url: str, path: str, order: tuple[int, ...] | None = None
-) -> Leg | None:
+) -> CallSpan | None:
     address = urlsplit(url)
     port = address.port or (443 if address.scheme == "https" else 80)
     callee = name_of(address.hostname or "", port)
     caller, order = position.caller, position.next() if order is None else order
-    return position.trace.add("client", position.leg, order, caller, callee, method, path)
+    return position.trace.add("client", position.call, order, caller, callee, method, path)
 
 
 # What is in place while anybody observes, and only then
 
 
 def _install() -> None:
-    clients.install()
+    client_hooks.install()
     base.observe(_arrive, _call)
 
 
 def _remove() -> None:
     base.observe(None, None)
-    clients.remove()
+    client_hooks.remove()

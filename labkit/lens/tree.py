@@ -1,4 +1,4 @@
-"""What was observed, as data: a tree of calls, and the tree as text.
+"""The observed calls as data: a tree, and the tree as text.
 
 The order of siblings is the order in which the code asked for them, also where it asked for several at a
 time (see telemetry.Position): it depends on no clock, so the text is the same on every run.
@@ -38,14 +38,14 @@ class Call:
 
     @property
     def outcome(self) -> str:
-        """Its end in a word: the error, else the status, else that it is still running."""
+        """The end in a word: the error, else the status, else that the call is still running."""
         if self.error is not None:
             return self.error
         return messages.RUNNING if self.duration is None else str(self.status)
 
     @property
     def failed(self) -> bool:
-        """Whether it ended without an answer, or with a server's error."""
+        """True when it ended without an answer, or with a server's error."""
         return self.error is not None or (self.status is not None and self.status >= 500)
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Call:
 
 
 def as_text(root: str, calls: Sequence[Call], limit: int = _SHOWN) -> str:
-    """The tree below `root` (who made the first calls), a line a call, without times."""
+    """Return the tree below `root` (the first caller), a line a call, without times."""
     if not calls:
         return f"{root}\n{messages.NO_CALLS}"
     lines = [root, *(f"{branch}{call}" for branch, call in zip(branches(calls), calls, strict=True))]
@@ -63,7 +63,7 @@ def as_text(root: str, calls: Sequence[Call], limit: int = _SHOWN) -> str:
 
 
 def branches(calls: Sequence[Call]) -> list[str]:
-    """The lines to draw before each call: `│  └─ `. Calls stand in `calls` parents first, in order."""
+    """Return the lines to draw before each call: `│  └─ `. `calls` has parents first, in order."""
     last_child = {call.parent: call.index for call in calls}
     drawn = []
     trunks: dict[int | None, str] = {None: ""}

@@ -22,9 +22,10 @@ from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from labkit import capture, messages, sockets
+from labkit.entries import Request
 from labkit.errors import NotAnApp
-from labkit.faults import Drop, Encounter, Fault, Faults, Trickle
-from labkit.journal import Journal, Request
+from labkit.faults import Drop, Fault, FaultPlan, Faults, Trickle
+from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Server
 
@@ -58,7 +59,7 @@ class AioServer(Server):
         self._task: asyncio.Task[None] | None = None
         self._server: web.Server | None = None
         # Written by other threads, read on the loop: plain flags, with an event to wake who waits for them.
-        self._closing = self._crashing = self._paused = self._hurried = False
+        self._closing = self._crashing = self._paused = self._grace_cut = False
         self._grace = 0.0
         self._serving = 0
         self._hanging = 0  # of these, how many in a fault without an end in sight
@@ -88,19 +89,19 @@ class AioServer(Server):
         try:
             if self._heard.wait(grace + 2 * _FORCE):
                 end = time.monotonic() + grace + 2 * _TIDY + 4 * _FORCE
-                while not self._hurried and self._join(min(0.1, end - time.monotonic())):
+                while not self._grace_cut and self._join(min(0.1, end - time.monotonic())):
                     if time.monotonic() > end:
                         break
-                if self._hurried:
+                if self._grace_cut:
                     self._join(2 * _TIDY + 4 * _FORCE)
         finally:  # an interrupt of the cell ends the grace
-            self._hurried = True
+            self._grace_cut = True
             if self._thread.is_alive():  # a handler blocks the loop, or a clean-up hook does
                 self._cut_from_outside()
         return self._cut
 
-    def hurry(self) -> None:
-        self._hurried = True
+    def cut_grace(self) -> None:
+        self._grace_cut = True
         self._heard.set()
 
     def kill(self) -> None:
@@ -133,14 +134,14 @@ class AioServer(Server):
             self._join(_FORCE)
 
     def _join(self, timeout: float) -> bool:
-        """Wait for the thread, and say whether it makes sense to wait on."""
+        """Wait for the thread, and return True where it makes sense to wait on."""
         if self._thread is threading.current_thread():  # a handler may end its own service
             return False
         self._thread.join(max(0.0, timeout))
         return self._thread.is_alive()
 
     def _cut_from_outside(self) -> None:
-        """The loop does not react: take its sockets away. It ends by itself when the handler returns."""
+        """Close the sockets of a loop that does not react; it ends when the handler returns."""
         self._cut = max(self._cut, self._serving)
         with suppress(OSError):
             self.listening.close()
@@ -208,13 +209,13 @@ class AioServer(Server):
             await self._wind_up(app, server)
 
     async def _wind_up(self, app: web.Application, server: web.Server) -> None:
-        """What `runner.cleanup()` does, within the grace given now."""
+        """Do what `runner.cleanup()` does, within the grace given now."""
         deadline = time.monotonic() + self._grace
         self._wake.set()
         server.pre_shutdown()  # idle keep-alive connections
         async with _at_most(max(self._grace, _TIDY)):
             await app.shutdown()  # where applications close their websockets
-        while self._under_way() > self._hanging and time.monotonic() < deadline and not self._hurried:
+        while self._under_way() > self._hanging and time.monotonic() < deadline and not self._grace_cut:
             await asyncio.sleep(0.002)
         self._cut = self._under_way()
         transports = self._transports()
@@ -232,7 +233,7 @@ class AioServer(Server):
         return [connection.transport for connection in connections if connection.transport is not None]
 
     def _under_way(self) -> int:
-        """How many requests are being handled, or answered to a reader that takes its time."""
+        """Count the requests being handled, or answered to a reader that takes its time."""
         # The response is sent after the handler has made it. A callback for each request would say when, and
         # cost a tenth of the throughput; aiohttp knows it too, and is asked once, at the end.
         connections = self._server.connections if self._server is not None else []
@@ -246,7 +247,7 @@ class AioServer(Server):
             transport.abort()
 
     def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """The application's handler, with each request in the journal and the pause at its door."""
+        """Wrap the application's handler: each request in the journal, the pause at its door."""
         begin, flush, faults = self.journal.begin, self.journal.flush, self.faults
 
         async def record(request: web.Request) -> web.StreamResponse:
@@ -270,7 +271,7 @@ class AioServer(Server):
             self._serving += 1
             try:
                 if met is not None:
-                    return await self._suffer(met, request, handle)
+                    return await self._apply_faults(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
             except SystemExit as error:  # which would end the loop, and with it the service
@@ -285,10 +286,10 @@ class AioServer(Server):
 
         return record
 
-    async def _suffer(
-        self, met: Encounter, request: web.Request, handle: Callable[..., Awaitable[Any]]
+    async def _apply_faults(
+        self, met: FaultPlan, request: web.Request, handle: Callable[..., Awaitable[Any]]
     ) -> web.StreamResponse:
-        """Live through the faults that a request meets, and answer it unless they say otherwise."""
+        """Apply the faults that a request meets, and answer it unless they say otherwise."""
         for fault, seconds in met.waits():
             await self._wait_in(fault, seconds, request)
         ending = met.ending()
@@ -326,7 +327,7 @@ class AioServer(Server):
             raise asyncio.CancelledError
 
     async def _note_status(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Signal on_response_prepare: also for errors, and before the first byte of a stream."""
+        """Note the status, by signal on_response_prepare: also for errors, before a stream begins."""
         if self._paused:
             await self._wait_for_resume(request)
         noted = _entry.get()
@@ -353,7 +354,7 @@ class AioServer(Server):
             self.journal.note(context.get("message", ""))
 
     def _close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """What `asyncio.run` does at its end, within a time limit and without waiting for executors."""
+        """Do what `asyncio.run` does at its end, in limited time and without waiting for executors."""
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -380,7 +381,7 @@ class AioServer(Server):
 class _SlowWriter(StreamWriter):
     """Writes a body as an injected fault wants it."""
 
-    def __init__(self, server: AioServer, met: Encounter, request: web.Request) -> None:
+    def __init__(self, server: AioServer, met: FaultPlan, request: web.Request) -> None:
         super().__init__(request.protocol, asyncio.get_running_loop())
         self._server = server
         self._request = request
@@ -403,7 +404,7 @@ class _SlowWriter(StreamWriter):
 async def _send_through_writer(
     response: web.FileResponse, request: web.BaseRequest, file: IO[Any], offset: int, count: int
 ) -> Any:
-    """`FileResponse._sendfile` where the system's own cannot be used."""
+    """Replace `FileResponse._sendfile` where the system's own cannot be used."""
     writer = await web.StreamResponse.prepare(response, request)
     assert writer is not None
     await response._sendfile_fallback(writer, file, offset, count)

@@ -1,4 +1,4 @@
-"""What every way of serving has in common: a socket that already listens, a journal, and six verbs.
+"""The common part of every way of serving: a socket that already listens, a journal, and six verbs.
 
 A server is used once: `start`, then `stop` or `kill`. What survives a restart (name, port, journal,
 injected faults, how to make the application) belongs to the service above it.
@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 from weakref import WeakSet
 
+from labkit.entries import Request
 from labkit.faults import Faults
-from labkit.journal import Journal, Request
+from labkit.journal import Journal
 
 Kind = Literal["wsgi", "aiohttp", "process"]
 
 
 class Watcher(Protocol):
-    """Is told of each request as it arrives, by the thread or task that is going to answer it."""
+    """Observer of each request as it arrives, called by the thread or task that will answer it."""
 
     def __call__(
         self, service: str, request: Request, traceparent: str | None, tracestate: str | None, /
@@ -36,17 +37,17 @@ class Call(Protocol):
     error: str | None
 
     def write_headers(self, headers: MutableMapping[str, str], /) -> object:
-        """Say in the headers where it comes from."""
+        """Inject the trace context into the headers."""
 
     def end(self) -> None:
-        """The answer is there, or there will be none."""
+        """End the call: the answer is there, or there will be none."""
 
     def go_on(self) -> None:
-        """It has not ended yet: there is a body to read."""
+        """Reopen the call: there is a body to read."""
 
 
 class Caller(Protocol):
-    """Is told of each call that a service in a process of its own makes, in the context of its watcher."""
+    """Observer of each call of a service in a process of its own, in the context of its watcher."""
 
     def __call__(self, method: str, url: str, path: str, order: tuple[int, ...], /) -> Call | None:
         """`order`: its place among the calls of the request that is being answered. None: of no interest."""
@@ -59,7 +60,7 @@ _told: WeakSet[Server] = WeakSet()
 
 
 def observe(watches: Watcher | None, calls: Caller | None) -> None:
-    """Have requests and calls told, or no longer, and servers that must know themselves know of it."""
+    """Set who is told of requests and calls, and inform the servers that must know."""
     global watcher, caller
     watcher, caller = watches, calls
     for server in list(_told):
@@ -67,15 +68,15 @@ def observe(watches: Watcher | None, calls: Caller | None) -> None:
 
 
 def tell(server: Server) -> None:
-    """Have the server told when somebody begins to observe, or ends, as long as it is in use."""
+    """Register a server to be told when observing begins and ends, as long as it is in use."""
     _told.add(server)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What a process of its own runs: the `text` of a script, or a `target`, `"module:application"`.
+    """The program of a process of its own: the `text` of a script, or a `target`, `"module:application"`.
 
-    `arguments`: of the script, after its name. `own_port`: whether a port that it names itself is taken.
+    `arguments`: of the script, after its name. `own_port`: True to take a port that it names itself.
     """
 
     text: str | None = None
@@ -104,7 +105,7 @@ class Server(ABC):
 
     @property
     def exit_code(self) -> int | None:
-        """How a process of its own ended, -9 for a signal 9; None while it lives, and where there is none."""
+        """The exit code of a process of its own, -9 for a signal 9; None while it lives, or without one."""
         return None
 
     @abstractmethod
@@ -121,7 +122,7 @@ class Server(ABC):
         Returns how many requests were cut. Takes little longer than `grace`, whatever the application does.
         """
 
-    def hurry(self) -> None:  # noqa: B027
+    def cut_grace(self) -> None:  # noqa: B027
         """End the grace of a `stop` that lasts in another thread: what is in flight is cut now.
 
         A server whose stop takes no time has nothing to do here.
@@ -140,8 +141,8 @@ class Server(ABC):
         """Answer again, beginning with what waited."""
 
     def observe(self, on: bool) -> None:  # noqa: B027
-        """Somebody begins to observe, or ends. Told to those who asked for it, see `tell`."""
+        """Begin or end observing. Told to those that asked for it, see `tell`."""
 
     @abstractmethod
     def wake(self) -> None:
-        """A fault was injected or cleared: let the requests that wait in one see that and go on."""
+        """Wake the requests that wait in a fault: one was injected or cleared."""

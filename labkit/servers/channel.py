@@ -1,4 +1,4 @@
-"""What the kernel and a service's own process say to each other: JSON, a line each, over pipes.
+"""Messages between the kernel and a service's own process: JSON, a line each, over pipes.
 
 The process is told commands (`stop`, `faults`, …) and tells events (`begin`, `answer`, `line`, …); each is a
 list that begins with its name. JSON and not pickle, so that neither side runs what the other sends.
@@ -16,12 +16,12 @@ _KINDS: dict[str, type[Fault]] = {kind.__name__: kind for kind in (Delay, Drop, 
 
 
 def encode(message: list[Any]) -> bytes:
-    """A message as a line."""
+    """Return a message as a line."""
     return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def fault_to_wire(fault: Fault) -> dict[str, Any]:
-    """What a process has to know of a fault in order to act it out; the kernel decides when."""
+    """Return what a process must know of a fault to act it out; the kernel decides when."""
     facts: dict[str, Any] = {"kind": type(fault).__name__}
     if isinstance(fault, SlowBody):
         facts |= {"interval": fault.interval, "size": fault.size}
@@ -37,7 +37,7 @@ def fault_to_wire(fault: Fault) -> dict[str, Any]:
 
 
 def fault_from_wire(facts: dict[str, Any]) -> Fault:
-    """Its double in the process: it acts and does not count."""
+    """Make a fault's double in the process: it acts and does not count."""
     kind = _KINDS[facts.pop("kind")]
     fault = kind.__new__(kind)
     fault.cleared = False

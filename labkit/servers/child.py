@@ -1,4 +1,4 @@
-"""What runs in a service's own process: a script or a module's application, served as in the kernel.
+"""The program of a service's own process: a script or a module's application, served as in the kernel.
 
 The servers are the same as for a service in a thread; journal and faults are stand-ins that speak to the
 kernel (labkit.servers.process). A script runs as `__main__`, in the main thread. `app.run()` and
@@ -28,12 +28,14 @@ from types import ModuleType
 from typing import Any, BinaryIO, NoReturn
 
 from labkit import capture, messages, sockets
+from labkit.entries import Line, Request
 from labkit.errors import BadArgument, LabkitError, PortInUse
-from labkit.faults import Encounter, Fault, Faults
-from labkit.journal import Journal, Line, Request
-from labkit.servers import base, make_server, recognise
+from labkit.faults import Fault, FaultPlan, Faults
+from labkit.journal import Journal
+from labkit.servers import base
 from labkit.servers.base import Server
 from labkit.servers.channel import encode, fault_from_wire
+from labkit.servers.recipe import make_thread_server, recognise
 
 _LOOKING = 0.25  # seconds from one look at who the parent is to the next
 _F_SETSIG = 10  # of Linux's fcntl.h; Python's fcntl does not name it
@@ -66,7 +68,7 @@ class Channel:
         self._lock = threading.RLock()
 
     def send(self, *event: Any) -> None:
-        """Say it. Waits while the kernel is slow to listen, so that nothing piles up here."""
+        """Send an event. Waits while the kernel is slow to read, so that nothing piles up here."""
         data = memoryview(encode(list(event)))
         with self._lock:
             try:
@@ -92,7 +94,7 @@ class Reporter(Journal):
         self._numbers = itertools.count(1)
 
     def arrival(self, method: str, path: str) -> NumberedRequest:
-        """A request that the kernel has yet to be told about."""
+        """Make a request that the kernel has yet to be told about."""
         request = NumberedRequest(method, path)
         request.number = next(self._numbers)
         return request
@@ -115,7 +117,7 @@ class Reporter(Journal):
 
 
 def number_of(request: Request) -> int:
-    """The number of a request that the Reporter has made."""
+    """Return the number of a request that the Reporter has made."""
     assert isinstance(request, NumberedRequest)
     return request.number
 
@@ -128,14 +130,14 @@ class Answers:
         self._waiting: dict[int, tuple[threading.Event, list[Any]]] = {}
 
     def ask(self, number: int, *question: Any) -> Any:
-        """What the kernel answers to the question; one at a time for each number."""
+        """Return the kernel's answer to the question; one at a time for each number."""
         arrived, answer = self._waiting[number] = (threading.Event(), [])
         self._channel.send(*question)
         arrived.wait()
         return answer[0]
 
     def take(self, number: int, answer: Any) -> None:
-        """The kernel has answered."""
+        """Hand the kernel's answer to the thread that waits for it."""
         arrived, holder = self._waiting.pop(number)
         holder.append(answer)
         arrived.set()
@@ -145,7 +147,7 @@ class Answers:
 Hit = tuple[int, Fault, float | None]
 
 
-class DistantFaults(Faults):
+class RemoteFaults(Faults):
     """The faults of the service, which live in the kernel: there it is decided, here they act."""
 
     def __init__(self, name: str, channel: Channel, answers: Answers) -> None:
@@ -159,12 +161,12 @@ class DistantFaults(Faults):
     def set_active(self, active: bool) -> None:
         self.active = self._some if active else ()
 
-    def meet(self, journal: Journal, method: str, target: str, path: str) -> Encounter:
+    def meet(self, journal: Journal, method: str, target: str, path: str) -> FaultPlan:
         assert isinstance(journal, Reporter)
         request = journal.arrival(method, target)
         number = request.number
         hits = self._answers.ask(number, "meet", number, method, target, path, request.started)
-        return DistantEncounter(request, hits, self._answers)
+        return RemoteFaultPlan(request, hits, self._answers)
 
     # From the thread that hears commands, in the order in which they were sent: what a request meets has been
     # told before, and is looked up before it can be forgotten.
@@ -182,7 +184,7 @@ class DistantFaults(Faults):
             server.wake()
 
 
-class DistantEncounter(Encounter):
+class RemoteFaultPlan(FaultPlan):
     """A request and the doubles of the faults that it meets; the kernel counts what they do."""
 
     def __init__(self, request: NumberedRequest, hits: list[Hit], answers: Answers) -> None:
@@ -190,13 +192,13 @@ class DistantEncounter(Encounter):
         self._keys = {id(double): key for key, double, _ in hits}
         self._answers = answers
 
-    def strike(self, fault: Fault) -> bool:
+    def apply(self, fault: Fault) -> bool:
         number = number_of(self.request)
-        return bool(self._answers.ask(number, "strike", number, self._keys[id(fault)]))
+        return bool(self._answers.ask(number, "apply", number, self._keys[id(fault)]))
 
 
 class Position:
-    """Where the code stands that answers a request, or a thread or task of it; see labkit.lens.telemetry.
+    """The trace context of the code that answers a request; see labkit.lens.telemetry.
 
     Here calls only get their order; the kernel knows the rest.
     """
@@ -215,11 +217,11 @@ class Position:
     def fork(self) -> Position:
         return Position(self._child, self._number, self._next())
 
-    def begin(self, method: str, url: str, path: str) -> DistantCall | None:
+    def begin(self, method: str, url: str, path: str) -> RemoteCall | None:
         return self._child.call(self._number, method, url, path, self._next())
 
 
-class DistantCall:
+class RemoteCall:
     """A call that this process makes, of which the kernel makes a span."""
 
     def __init__(self, channel: Channel, ticket: int, headers: dict[str, str]) -> None:
@@ -228,7 +230,7 @@ class DistantCall:
         self._over = False
 
     def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
-        """Say in the headers where it comes from, as labkit.lens.telemetry does."""
+        """Inject the trace context into the headers, as labkit.lens.telemetry does."""
         before = {name: headers.get(name) for name in self._headers}
         for name, ours in self._headers.items():
             theirs = before[name]
@@ -257,7 +259,9 @@ class DistantCall:
 
     def fail(self, error: BaseException) -> None:
         if not self._over:
-            what: str = sys.modules["labkit.lens.clients"].what_failed(error)
+            from labkit import client_hooks
+
+            what = client_hooks.what_failed(error)
             # After an answer, what is no failure of the network is the caller's own opinion of the answer.
             own_opinion = self.status is not None and what == type(error).__name__
             self._tell(None if own_opinion else what, True)
@@ -277,10 +281,9 @@ class Child:
         self._channel = channel
         self._answers = Answers(channel)
         self._journal = Reporter(self.name, channel)
-        self._faults = DistantFaults(self.name, channel, self._answers)
+        self._faults = RemoteFaults(self.name, channel, self._answers)
         self._faults.set_active(hello["faults"])
         self._observing = self._hooked = False
-        self._clients: Any = None  # labkit.lens.clients, once somebody has observed
         self._output = os.dup(2)  # our own: a script may put anything in the place of 2
         self._listening: socket.socket | None = _take_over(hello["socket"])
         self._lock = threading.Lock()
@@ -292,9 +295,9 @@ class Child:
     # the process
 
     def begin(self) -> None:
-        """Nothing of the user's has run yet: nets, streams, signals, and what stands in for what."""
+        """Set up nets, streams, signals and stand-ins, before any of the user's code runs."""
         _be_killed_with(self._hello["lifeline"])
-        threading.Thread(target=self._hear, name="labkit-commands", daemon=True).start()
+        threading.Thread(target=self._run_commands, name="labkit-commands", daemon=True).start()
         faulthandler.enable(self._output, all_threads=False)
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
@@ -310,7 +313,7 @@ class Child:
         self._do_observe(self._hello["observed"])
 
     def run(self) -> int:
-        """Run what there is to run, and serve it; the code to exit with."""
+        """Run the program, serve it, and return the code to exit with."""
         try:
             if self._hello["text"] is not None:
                 self._run_script(self._hello["text"], self._hello["file"])
@@ -372,7 +375,7 @@ class Child:
             host, port = self._address(host, port)
             listening = self._socket(host, port)
             assert recipe.kind is not None  # Recipe.make raises where it cannot tell
-            server = make_server(recipe.kind, app, listening, self.name, self._journal, self._faults)
+            server = make_thread_server(recipe.kind, app, listening, self.name, self._journal, self._faults)
             server.start()
         except BaseException:
             self._serving = False
@@ -387,7 +390,7 @@ class Child:
                 raise SystemExit(1)
 
     def _address(self, host: str | None, port: int | None) -> tuple[str, int]:
-        """Where to listen: what the kernel said, unless the script may choose, and does."""
+        """Return where to listen: what the kernel said, unless the script may choose, and does."""
         its_host, its_port = self._hello["address"]
         if host == "localhost":  # which on some systems is ::1 first
             host = "127.0.0.1"
@@ -408,19 +411,20 @@ class Child:
         if named:
             self._channel.send("trace", number_of(request), traceparent, tracestate)
         if self._observing:
-            position = Position(self, number_of(request)) if named else None
-            self._clients.stand_at(position)
+            from labkit import client_hooks
+
+            client_hooks.stand_at(Position(self, number_of(request)) if named else None)
 
     @property
     def observing(self) -> bool:
-        """Whether the kernel wants to know of calls."""
+        """True while the kernel wants to know of calls."""
         return self._observing
 
-    def call(self, *facts: Any) -> DistantCall | None:
+    def call(self, *facts: Any) -> RemoteCall | None:
         """Tell the kernel of a call that begins; None where it is of no interest to it."""
         ticket = -next(self._tickets)  # the other questions have the numbers of requests
         headers = self._answers.ask(ticket, "call", ticket, *facts)
-        return None if headers is None else DistantCall(self._channel, ticket, headers)
+        return None if headers is None else RemoteCall(self._channel, ticket, headers)
 
     # in the place of what blocks and serves by itself
 
@@ -455,7 +459,7 @@ class Child:
         ssl_context: Any = None,
         **also_ignored: Any,
     ) -> None:
-        """`werkzeug.run_simple`: reloader, debugger and the like have no meaning here."""
+        """Replace `werkzeug.run_simple`: reloader, debugger and the like have no meaning here."""
         _only_plain_http(ssl_context=ssl_context)
         if static_files:
             from werkzeug.middleware.shared_data import SharedDataMiddleware
@@ -474,7 +478,7 @@ class Child:
         ssl_context: Any = None,
         **ignored: Any,
     ) -> None:
-        """`aiohttp.web.run_app`; on 127.0.0.1 where it names no host."""
+        """Replace `aiohttp.web.run_app`; on 127.0.0.1 where it names no host."""
         _only_plain_http(ssl_context=ssl_context, path=path, sock=sock)
         if host is not None and not isinstance(host, str):
             host = next(iter(host), None)
@@ -482,8 +486,8 @@ class Child:
 
     # commands, in a thread of their own
 
-    def _hear(self) -> None:
-        """Do what the kernel says, and end with it."""
+    def _run_commands(self) -> None:
+        """Run the kernel's commands until the kernel ends, and end with it."""
         rest = self._heard
         while True:
             *lines, rest = rest.split(b"\n")
@@ -499,7 +503,7 @@ class Child:
             rest += data
 
     def _kernel_lives(self) -> bool:
-        """Wait until there is something to read. False: there is, or was, no parent any more."""
+        """Wait until there is something to read; False when there is, or was, no parent any more."""
         if os.name == "nt":  # the end of the pipe is all it needs
             return True
         import select
@@ -523,22 +527,23 @@ class Child:
         self._answers.take(number, self._faults.met(hits))
 
     def _loaded(self, module: ModuleType) -> None:
-        if self._clients is not None and self._hooked:
-            self._clients.install_into(module.__name__)
+        if self._hooked:
+            from labkit import client_hooks
+
+            client_hooks.install_into(module.__name__)
 
     def _do_observe(self, on: bool) -> None:
         if self._hooked is on:
             return
-        if self._clients is None:
-            # Only who is observed needs it. By its name, for it stands floors higher.
-            self._clients = importlib.import_module("labkit.lens.clients")
+        from labkit import client_hooks  # here: a service that nobody observes starts without it
+
         if on:
             self._hooked = True
-            self._clients.install()
+            client_hooks.install()
             self._observing = True  # last: requests are served meanwhile
         else:
             self._observing = self._hooked = False
-            self._clients.remove()
+            client_hooks.remove()
 
     def _do_faults(self, active: bool, cleared: list[int]) -> None:
         self._faults.set_active(active)
@@ -556,9 +561,9 @@ class Child:
         self._channel.send("stopping")
         threading.Thread(target=self._stop, args=(grace,), daemon=True).start()
 
-    def _do_hurry(self) -> None:
+    def _do_cut_grace(self) -> None:
         if self._server is not None:
-            self._server.hurry()
+            self._server.cut_grace()
 
     def _stop(self, grace: float) -> None:
         server = self._server
@@ -572,7 +577,7 @@ class NothingToServe(LabkitError, ValueError):
 
 
 def _find(variables: dict[str, Any]) -> Any:
-    """The application, or the factory of one, among a script's variables."""
+    """Find the application, or the factory of one, among a script's variables."""
     for name in _NAMES:
         if name in variables:
             return variables[name]
@@ -587,7 +592,7 @@ def _find(variables: dict[str, Any]) -> Any:
 
 
 def error_text(error: BaseException) -> str:
-    """The traceback as Python shows it, without labkit's frames and those of the import system."""
+    """Return the traceback as Python shows it, without labkit's frames and the import system's."""
     shown = traceback.TracebackException.from_exception(error)
     own = False
     for part in _chain(shown):
@@ -637,7 +642,7 @@ def _be_killed_with(lifeline: int | None) -> None:
 
 
 def _end_everything() -> NoReturn:
-    """The kernel is gone: so is this process, with all that it has started."""
+    """End this process, and all that it has started: the kernel is gone."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)

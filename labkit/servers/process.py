@@ -35,12 +35,14 @@ from typing import Any, ClassVar
 from weakref import WeakSet
 
 from labkit import messages
+from labkit.entries import Line, Request
 from labkit.errors import PortInUse, StartupFailed
-from labkit.faults import Encounter, Fault, Faults
-from labkit.journal import Journal, Line, Request, is_library
+from labkit.faults import Fault, FaultPlan, Faults
+from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Program, Server
 from labkit.servers.channel import encode, fault_to_wire
+from labkit.traces import is_library
 
 _SETTLING = 0.5  # seconds that a reader of the journal waits for a process that does not react
 _HEARING = 0.3  # seconds for a process to hear that it should stop
@@ -80,7 +82,7 @@ class _Served:
     """A request to the process; the context is where its handler stands, for who observes it."""
 
     request: Request
-    met: Encounter | None = None
+    met: FaultPlan | None = None
     arrived: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=Context)
 
@@ -99,7 +101,7 @@ class ProcessServer(Server):
         self._lifeline: int | None = None
         self._threads: list[threading.Thread] = []
         self._telling = threading.Lock()
-        self._closing = self._paused = self._hurried = False
+        self._closing = self._paused = self._grace_cut = False
         self._heard, self._stopped, self._gone = (threading.Event() for _ in range(3))
         self._begun = threading.Event()  # it serves, or it does not and never will
         self._failure: list[Any] | None = None
@@ -123,7 +125,7 @@ class ProcessServer(Server):
             "done": self._on_done,
             "line": self._on_line,
             "meet": self._on_meet,
-            "strike": self._on_strike,
+            "apply": self._on_apply,
             "call": self._on_call,
             "called": self._on_called,
             "echo": self._on_echo,
@@ -175,9 +177,9 @@ class ProcessServer(Server):
                 self.kill()
         return self._cut
 
-    def hurry(self) -> None:
-        self._hurried = True
-        self._tell("hurry")
+    def cut_grace(self) -> None:
+        self._grace_cut = True
+        self._tell("cut_grace")
 
     def kill(self) -> None:
         self._closing = True
@@ -306,7 +308,7 @@ class ProcessServer(Server):
             process.stdin.flush()
 
     def _sync(self) -> None:
-        """Wait, for a moment, until what the process has said is heard and what it was told is done."""
+        """Wait, for a moment, until the process's events are in and its commands are done."""
         if self._paused or self._deaf or self._gone.is_set() or threading.current_thread() in self._threads:
             return
         number = next(self._numbers)
@@ -343,9 +345,9 @@ class ProcessServer(Server):
             os.killpg(process.pid, signal.SIGKILL)
 
     def _wait(self, event: threading.Event, end: float) -> None:
-        while not (event.is_set() or self._gone.is_set() or self._hurried) and time.monotonic() < end:
+        while not (event.is_set() or self._gone.is_set() or self._grace_cut) and time.monotonic() < end:
             event.wait(min(0.05, max(0.0, end - time.monotonic())))
-        if self._hurried and not event.is_set():
+        if self._grace_cut and not event.is_set():
             event.wait(_HEARING)
 
     # hearing it, in threads of its own
@@ -424,7 +426,7 @@ class ProcessServer(Server):
             self._tell("met", number, hits)
 
     def _key_of(self, fault: Fault) -> int:
-        """The number under which the process knows the fault, which it is told about if it does not yet."""
+        """Return the fault's number in the process, which is told of a fault that it does not know."""
         key = next((key for key, told in self._told.items() if told is fault), None)
         if key is None:
             key = next(self._numbers)
@@ -432,10 +434,10 @@ class ProcessServer(Server):
             self._tell("fault", key, fault_to_wire(fault))
         return key
 
-    def _on_strike(self, number: int, key: int) -> None:
+    def _on_apply(self, number: int, key: int) -> None:
         served, fault = self._find(number), self._told.get(key)
         met = None if served is None else served.met
-        self._tell("answered", number, met is not None and fault is not None and met.strike(fault))
+        self._tell("answered", number, met is not None and fault is not None and met.apply(fault))
 
     def _on_echo(self, number: int) -> None:
         self._echo(f"said {number}")
@@ -459,7 +461,7 @@ class ProcessServer(Server):
         self._stopped.set()
 
     def _read_output(self) -> None:
-        """What did not come through Python's own streams: of C code, of other programs, of a crash."""
+        """Read what did not come through Python's streams: of C code, other programs, a crash."""
         assert self._process is not None
         assert self._process.stderr is not None
         rest = b""
@@ -516,7 +518,7 @@ class ProcessServer(Server):
             event.set()
 
     def _forget(self) -> None:
-        """This is a copy of the kernel, made by `fork`: the process is not its own.
+        """Forget the process, in a copy of the kernel made by `fork`: it is not the copy's.
 
         Locks may be held by threads that do not exist here.
         """

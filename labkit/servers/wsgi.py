@@ -3,7 +3,7 @@
 Werkzeug's own `serve_forever` polls every half second, its `shutdown` does not know which requests are
 in flight, and a connection opened before the shutdown is still answered by the old application. So
 `make_server` is given a socket that listens already (it would call `sys.exit` when the port is taken),
-the accepting loop here waits without polling, and a gate at the door of every connection knows which
+the accepting loop here waits without polling, and a connections at the door of every connection knows which
 ones are idle, which are being served, and which may still begin.
 """
 
@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit import capture, sockets
-from labkit.faults import Drop, Encounter, Error, Fault, Faults, Trickle
-from labkit.journal import Journal, Request
+from labkit.entries import Request
+from labkit.faults import Drop, Error, Fault, FaultPlan, Faults, Trickle
+from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Server
 
@@ -42,13 +43,13 @@ class WsgiServer(Server):
         self, listening: socket.socket, name: str, journal: Journal, faults: Faults, app: WSGIApplication
     ) -> None:
         super().__init__(listening, name, journal, faults)
-        self._gate = Gate()
+        self._connections = ConnectionTracker()
         host, port = listening.getsockname()[:2]
-        handler = type("Handler", (_Handler,), {"gate": self._gate, "journal": journal})
+        handler = type("Handler", (_Handler,), {"connections": self._connections, "journal": journal})
         self._werkzeug = make_server(
             host,
             port,
-            Recorder(app, name, journal, faults, self._gate),
+            Recorder(app, name, journal, faults, self._connections),
             threaded=True,
             request_handler=handler,
             passthrough_errors=True,  # errors are ours to record, see _Handler.run_wsgi
@@ -58,7 +59,7 @@ class WsgiServer(Server):
         # A client may leave between select and accept. A timeout (not non-blocking mode, which accepted
         # sockets inherit on some systems) keeps accept from waiting for the next one.
         self._werkzeug.socket.settimeout(0.2)
-        self._alarm, self._ears = socket.socketpair()
+        self._wake_send, self._wake_recv = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, name=f"labkit-{name}", daemon=True)
 
     def start(self) -> None:
@@ -68,43 +69,43 @@ class WsgiServer(Server):
 
     def stop(self, grace: float) -> int:
         self._close_door()
-        self._gate.hang_up(idle_only=True)
+        self._connections.hang_up(idle_only=True)
         try:
-            if not self._gate.paused:
-                self._gate.wait_until_quiet(grace)
+            if not self._connections.paused:
+                self._connections.wait_until_quiet(grace)
         finally:  # an interrupt of the cell ends the grace: what lasts is cut and does not go on unseen
-            cut = self._gate.hang_up()
-        self._gate.wait_until_empty(_LEAVING)
+            cut = self._connections.hang_up()
+        self._connections.wait_until_empty(_LEAVING)
         return cut
 
-    def hurry(self) -> None:
-        self._gate.hang_up()
+    def cut_grace(self) -> None:
+        self._connections.hang_up()
 
     def kill(self) -> None:
         self._close_door()
-        self._gate.hang_up()
-        self._gate.wait_until_empty(_LEAVING)
+        self._connections.hang_up()
+        self._connections.wait_until_empty(_LEAVING)
 
     def pause(self) -> None:
-        self._gate.pause()
+        self._connections.pause()
 
     def resume(self) -> None:
-        self._gate.resume()
+        self._connections.resume()
 
     def wake(self) -> None:
-        self._gate.wake()
+        self._connections.wake()
 
     def _close_door(self) -> None:
-        """No connection is accepted any more, no accepted one may begin a request."""
-        self._gate.close()
-        self._alarm.send(b"!")
+        """Accept no more connections, and let no accepted one begin a request."""
+        self._connections.close()
+        self._wake_send.send(b"!")
         self._thread.join()
 
     def _accept(self) -> None:
-        with selectors.DefaultSelector() as selector, self._alarm, self._ears:
+        with selectors.DefaultSelector() as selector, self._wake_send, self._wake_recv:
             selector.register(self._werkzeug.socket, selectors.EVENT_READ)
-            selector.register(self._ears, selectors.EVENT_READ)
-            while all(key.fileobj is not self._ears for key, _ in selector.select()):
+            selector.register(self._wake_recv, selectors.EVENT_READ)
+            while all(key.fileobj is not self._wake_recv for key, _ in selector.select()):
                 try:
                     # What socketserver's serve_forever does with a readable socket.
                     self._werkzeug._handle_request_noblock()  # type: ignore[attr-defined]
@@ -113,8 +114,8 @@ class WsgiServer(Server):
         self._werkzeug.server_close()
 
 
-class Gate:
-    """Who is connected, who is being served, and whether anyone may begin."""
+class ConnectionTracker:
+    """The connections: which are idle, which are being served, and if one may still begin."""
 
     def __init__(self) -> None:
         lock = threading.RLock()
@@ -127,7 +128,7 @@ class Gate:
         self.paused = False
 
     def connect(self, connection: socket.socket) -> bool:
-        """A connection was accepted. False: too late."""
+        """Add a connection that was accepted; False: too late."""
         with self._changed:
             self._serving[connection] = False
             return not self._closed
@@ -139,7 +140,7 @@ class Gate:
             self._changed.notify_all()
 
     def enter(self, connection: socket.socket) -> bool:
-        """A request was read and wants to be served; waits during a pause. False: it may not."""
+        """Admit a request that was read, after a pause if there is one; False: it may not be served."""
         with self._changed:
             if self._closed:
                 return False
@@ -155,7 +156,7 @@ class Gate:
             self._changed.notify_all()
 
     def hold_answer(self) -> None:
-        """Called before a response begins: a service that was paused meanwhile does not answer."""
+        """Hold back a response that begins: a service that was paused meanwhile does not answer."""
         if self.paused:
             with self._changed:
                 if not self._wait_for_resume():
@@ -219,7 +220,7 @@ class Gate:
         return busy
 
     def wait_until_quiet(self, timeout: float) -> None:
-        """Until nothing is being served, except what hangs in a fault and would not end by itself."""
+        """Wait until nothing is being served, except what hangs in a fault without an end."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._over or all(c in self._hanging for c, busy in self._serving.items() if busy),
@@ -234,12 +235,12 @@ class Gate:
 class _Handler(WSGIRequestHandler):
     """One connection, in a thread of its own. Werkzeug answers one request on each."""
 
-    gate: ClassVar[Gate]
+    connections: ClassVar[ConnectionTracker]
     journal: ClassVar[Journal]
 
     def setup(self) -> None:
         capture.current.set(self.journal)
-        if not self.gate.connect(self.request):
+        if not self.connections.connect(self.request):
             sockets.cut(self.request)  # reading will find the end
         super().setup()
 
@@ -247,10 +248,10 @@ class _Handler(WSGIRequestHandler):
         try:
             super().finish()
         finally:
-            self.gate.disconnect(self.request)
+            self.connections.disconnect(self.request)
 
     def run_wsgi(self) -> None:
-        if not self.gate.enter(self.request):
+        if not self.connections.enter(self.request):
             sockets.cut(self.request)
             self.close_connection = True
             return
@@ -266,7 +267,7 @@ class _Handler(WSGIRequestHandler):
             self.close_connection = True
         finally:
             self.journal.flush()  # the thread ends here, and with it a line begun by print(end="")
-            self.gate.leave(self.request)
+            self.connections.leave(self.request)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass  # the Recorder notes requests
@@ -287,15 +288,22 @@ class BrokenBody(Exception):
 class Recorder:
     """WSGI middleware: each request in the journal, each error with its traceback, a 500 to the client.
 
-    It is also where injected faults strike.
+    It is also where injected faults apply.
     """
 
-    def __init__(self, app: WSGIApplication, name: str, journal: Journal, faults: Faults, gate: Gate) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        name: str,
+        journal: Journal,
+        faults: Faults,
+        connections: ConnectionTracker,
+    ) -> None:
         self.app = app
         self.name = name
         self.journal = journal
         self.faults = faults
-        self.gate = gate
+        self.connections = connections
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
@@ -311,12 +319,12 @@ class Recorder:
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
-            self.gate.hold_answer()
+            self.connections.hold_answer()
             self.journal.answer(request, int(status[:3]))
             return start_response(status, headers, exc_info)
 
         try:
-            app = self.app if met is None else self._suffer(met, environ)
+            app = self.app if met is None else self._apply_faults(met, environ)
             # The first piece is asked for here, so that a generator that fails at once becomes a 500 too.
             body = app(environ, start)
             pieces = iter(body)
@@ -337,32 +345,32 @@ class Recorder:
             pieces = self._trickle(met, pieces, environ["werkzeug.socket"])
         return _Body(pieces, body, self.journal, request, began)
 
-    def _meet(self, environ: WSGIEnvironment) -> Encounter:
+    def _meet(self, environ: WSGIEnvironment) -> FaultPlan:
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")  # PEP 3333's strings
         return self.faults.meet(self.journal, environ["REQUEST_METHOD"], environ["RAW_URI"], path)
 
-    def _suffer(self, met: Encounter, environ: WSGIEnvironment) -> WSGIApplication:
+    def _apply_faults(self, met: FaultPlan, environ: WSGIEnvironment) -> WSGIApplication:
         """Wait as the faults want, and return who answers then. Raises NoAnswer if nobody does."""
         for fault, seconds in met.waits():
-            self.gate.wait(environ["werkzeug.socket"], fault, seconds)
+            self.connections.wait(environ["werkzeug.socket"], fault, seconds)
         ending = met.ending()
         if isinstance(ending, Drop):
             raise NoAnswer
         return self.app if ending is None else _answering(ending)
 
-    def _trickle(self, met: Encounter, body: Iterator[bytes], connection: socket.socket) -> Iterator[bytes]:
+    def _trickle(self, met: FaultPlan, body: Iterator[bytes], connection: socket.socket) -> Iterator[bytes]:
         trickle = Trickle(met)
         for data in body:
             if not data:  # which is how headers are sent before there is a body
                 yield data
             for fault, piece in trickle.pieces(data):
                 if fault is not None:
-                    self.gate.wait(connection, fault, fault.interval)
+                    self.connections.wait(connection, fault, fault.interval)
                 yield piece
 
 
 def _answering(error: Error) -> WSGIApplication:
-    """An application that gives the fault's answer."""
+    """Make an application that gives the fault's answer."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         headers = list(error.headers.items())

@@ -24,7 +24,8 @@ import labkit
 from labkit.lens import load as load_module
 from labkit.lens import load_messages as messages
 from labkit.lens.load import NotLocal, load
-from labkit.lens.result import Result, Sample, compare
+from labkit.lens.result import Result, compare
+from labkit.lens.samples import Sample
 
 
 def shop(name: str) -> flask.Flask:

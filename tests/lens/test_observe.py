@@ -35,7 +35,8 @@ from support import PATIENCE, eventually, free_port, get
 from urllib3 import Retry
 
 import labkit
-from labkit.lens import clients, diagrams, telemetry
+from labkit import client_hooks
+from labkit.lens import diagrams, telemetry
 from labkit.lens.observe import Journey, MissingPackage
 from labkit.lens.telemetry import what_failed
 from labkit.lens.tree import Call, as_text, branches
@@ -435,7 +436,7 @@ def test_a_pools_threads_begun_in_a_block_belong_to_nobody(start: Start) -> None
             # A thread that is not observed uses the same worker meanwhile.
             other = [threading.Thread(target=lambda: None)]
             done: Future[Any] = Future()
-            with clients.standing(None):
+            with client_hooks.standing(None):
                 other = [threading.Thread(target=lambda: done.set_result(ask_pool(pool, service.url)))]
                 other[0].start()
             assert done.result(PATIENCE).status_code == 200
@@ -470,7 +471,7 @@ def test_a_service_that_a_block_starts_is_no_part_of_what_the_block_does(start: 
     with labkit.observe() as journey:
         both = [start(make, name="a"), start(flask_app(relay=relay), name="f")]
         assert beaten.wait(PATIENCE)
-        with clients.standing(None):
+        with client_hooks.standing(None):
             for service in both:
                 get(service.url + "/relay")
     assert journey.calls == []
@@ -873,7 +874,7 @@ def test_a_server_that_knows_nothing_of_labkit_passes_the_trace_on(start: Start,
     class Foreign(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             headers = {name: self.headers[name] for name in passed}
-            with clients.standing(None):
+            with client_hooks.standing(None):
                 get(behind.url + "/y", headers=headers)
             self.send_response(200)
             self.end_headers()
@@ -901,7 +902,7 @@ def test_a_stranger_with_headers_of_ours_or_nonsense_is_not_seen(start: Start) -
         {"tracestate": f"labkit={1:032x}-{1:016x}"},
         {"traceparent": ""},
     ]
-    with labkit.observe() as journey, clients.standing(None):
+    with labkit.observe() as journey, client_hooks.standing(None):
         for headers in nonsense:
             assert get(service.url + "/x", headers=headers).status_code == 200
     assert journey.calls == []

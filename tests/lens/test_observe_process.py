@@ -76,7 +76,7 @@ def headers():
 
 @app.get("/loaded")
 def loaded():
-    return {"lens": "labkit.lens.clients" in sys.modules, "otel": "opentelemetry" in sys.modules}
+    return {"lens": "labkit.client_hooks" in sys.modules, "otel": "opentelemetry" in sys.modules}
 """
 
 AIOHTTP_FRONT = """

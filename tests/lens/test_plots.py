@@ -19,7 +19,8 @@ from labkit.lens import load_messages as messages
 from labkit.lens import plots
 from labkit.lens.plots.drawing import legible, looks_of, looks_of_outcomes
 from labkit.lens.plots.graph import _layout
-from labkit.lens.result import Result, Sample
+from labkit.lens.result import Result
+from labkit.lens.samples import Sample
 
 
 def bars_of(drawing: plots.Drawing, axes: int = 0) -> list[tuple[float, float, float]]:

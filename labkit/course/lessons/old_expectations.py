@@ -14,8 +14,8 @@ from typing import Any
 import requests
 from flask import Flask
 
+from labkit.entries import Line
 from labkit.exercises.exercise import Case
-from labkit.journal import Line
 from labkit.service import Group, Service
 
 # Seconds for the cases' own calls: a machine may be busy, and only an answer that hangs takes so long.

@@ -1,4 +1,4 @@
-"""What all figures share: the drawing that a cell shows, colours, hatchings, markers, letters."""
+"""The common part of all figures: the drawing that a cell shows, colours, hatchings, markers, letters."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Look:
-    """How one kind of thing is told from the others: by colour, and besides by hatching or marker."""
+    """The look that tells one kind of thing from the others: colour, and hatching or marker."""
 
     colour: str
     hatch: str
@@ -79,7 +79,7 @@ LOOKS = tuple(Look(*parts) for parts in zip(PALETTE, _HATCHES, MARKERS, strict=T
 
 @contextmanager
 def legible() -> Iterator[None]:
-    """Letters and lines as large as a projector needs them."""
+    """Set letters and lines as large as a projector needs them."""
     import matplotlib
 
     with matplotlib.rc_context(_SETTINGS):
@@ -87,7 +87,7 @@ def legible() -> Iterator[None]:
 
 
 def new_figure(height: float) -> Figure:
-    """An empty figure, as wide as all, `height` inches high."""
+    """Make an empty figure, as wide as all, `height` inches high."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -95,7 +95,7 @@ def new_figure(height: float) -> Figure:
 
 
 def quiet(axes: Axes, *hidden: str) -> None:
-    """No frame but the axes that say something."""
+    """Remove every frame but the axes that say something."""
     for side in ("top", "right", *hidden):
         axes.spines[side].set_visible(False)
     if "left" in hidden:
@@ -103,14 +103,14 @@ def quiet(axes: Axes, *hidden: str) -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], side: str = "upper") -> None:
-    """Outside of everything, above or below (`"lower"`), in as many columns as there is room for."""
+    """Place a legend above or below (`"lower"`) the axes, in as many columns as there is room for."""
     if not handles:
         return
     place: Any = f"outside {side} left"
     widths = [0.1 * len(label) + 0.75 for label in labels]  # inches, the sample and the gap included
 
     def total(columns: int) -> float:
-        """Of the widest in each column; as Matplotlib fills them, the first ones are one longer."""
+        """Sum the widest of each column; as Matplotlib fills them, the first are one longer."""
         rows, longer = divmod(len(widths), columns)
         ends = [rows * (column + 1) + min(column + 1, longer) for column in range(columns)]
         return sum(max(widths[start:end]) for start, end in pairwise([0, *ends]))
@@ -131,14 +131,14 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], side: 
 
 
 def patch_of(look: dict[str, Any]) -> Any:
-    """A legend's sample of a bar."""
+    """Return a legend's sample of a bar."""
     from matplotlib.patches import Patch
 
     return Patch(**look)
 
 
 def looks_of(names: Iterable[str]) -> dict[str, Look]:
-    """A look for each name, in order. From the eighth on hatchings are combined anew with the colours."""
+    """Return a look for each name, in order; from the eighth on hatchings are combined anew."""
     looks: dict[str, Look] = {}
     for name in names:
         if name not in looks:
@@ -149,7 +149,7 @@ def looks_of(names: Iterable[str]) -> dict[str, Look]:
 
 
 def looks_of_outcomes(outcomes: Iterable[str]) -> dict[str, Look]:
-    """A look for each outcome of a request: good ones plain and blue, the others hatched, all distinct."""
+    """Return a look for each outcome of a request: good ones plain and blue, others hatched."""
     preferred = {
         "2": Look(BLUE, "", "o"),
         "3": Look(SKY, "///", "s"),
@@ -173,7 +173,7 @@ def looks_of_outcomes(outcomes: Iterable[str]) -> dict[str, Look]:
 
 
 def spread_labels(count: int, room: int) -> int:
-    """Every how manieth of so many labels is shown where there is room for so many."""
+    """Return every how manieth of so many labels is shown where there is room for so many."""
     for step in (1, 2, 5, 10, 20, 50, 100, 200, 500):
         if count <= step * room:
             return step

@@ -20,7 +20,7 @@ def levels(
     steps: bool = True,
     exact: bool = False,
 ) -> Drawing:
-    """A line for each row, all on the same axes, which begin at zero upwards.
+    """Draw a line for each row, all on the same axes, which begin at zero upwards.
 
     `rows`: for each label its points (x, y) in the order of x; `ylabel` and `xlabel` name the quantities with
     their units (x is time in seconds if nothing is said). `steps`: a value lasts until the next one, as a

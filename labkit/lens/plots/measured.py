@@ -1,4 +1,4 @@
-"""What a load measured: latencies, before and after, and answers along time."""
+"""The measurements of a load: latencies, before and after, and answers along time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from labkit.lens.plots.drawing import (
     patch_of,
     quiet,
 )
-from labkit.lens.result import Result, in_words, named
+from labkit.lens.samples import Samples, in_words, named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +31,8 @@ _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 _FEW, _BRIEF = 40, 0.25  # requests, seconds: of no more, no rate can be told
 
 
-def requests_along_time(result: Result) -> Drawing:
-    """Each request of a load: when it was sent, how long it took, how it ended; below, answers per second."""
+def requests_along_time(result: Samples) -> Drawing:
+    """Draw each request of a load by sending time, latency and outcome; below, answers per second."""
     if not result.samples:
         raise ValueError(messages.NO_SAMPLES)
     looks = looks_of_outcomes(result.counts)
@@ -78,7 +78,7 @@ def requests_along_time(result: Result) -> Drawing:
 
 
 def _bigger(look: Look) -> Any:
-    """A legend's sample of a dot, large enough whatever the size of the dots."""
+    """Return a legend's sample of a dot, large enough whatever the size of the dots."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="", marker=look.marker, markersize=8, color=look.colour)
@@ -88,8 +88,8 @@ def _wrapped(notes: Sequence[str]) -> str:
     return "\n".join(line for note in notes for line in textwrap.wrap(note, 105))
 
 
-def latencies(rows: Mapping[str, Result | Sequence[float]]) -> Drawing:
-    """How long requests took: for each time, what part of them was answered by then; a line for each row.
+def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
+    """Draw a distribution of latencies for each row: what part was answered by each time.
 
     `rows`: for each label the result of a load, or latencies in seconds. Of a load, only answers with a
     status below 400 count as answered, so the line of one that fails ends below 100 %. Raises
@@ -107,8 +107,8 @@ def latencies(rows: Mapping[str, Result | Sequence[float]]) -> Drawing:
     )
 
 
-def comparison(rows: Mapping[str, Result]) -> Drawing:
-    """Two or more loads on the same axes: the latencies, and beside them answers per second by outcome."""
+def comparison(rows: Mapping[str, Samples]) -> Drawing:
+    """Draw two or more loads on the same axes: latencies, and answers per second by outcome."""
     answered = {label: _answered(row) for label, row in rows.items()}
     outcomes = list(dict.fromkeys(outcome for row in rows.values() for outcome in row.counts))
     outcomes.sort(key=lambda outcome: (not outcome.isdigit(), outcome))
@@ -138,12 +138,12 @@ def comparison(rows: Mapping[str, Result]) -> Drawing:
     return Drawing(figure, "\n".join(f"{label}: {in_words(row.counts)}" for label, row in rows.items()))
 
 
-def throughput(rows: Result | Mapping[str, Result], *, window: float | None = None) -> Drawing:
-    """Answers per second along time, by how they ended; several loads one below the other, on equal axes.
+def throughput(rows: Samples | Mapping[str, Samples], *, window: float | None = None) -> Drawing:
+    """Draw answers per second along time, by outcome; several loads below each other.
 
     `window`: seconds over which answers are counted (default: a round number that fits).
     """
-    by_label = {"": rows} if isinstance(rows, Result) else dict(rows)
+    by_label = {"": rows} if isinstance(rows, Samples) else dict(rows)
     named(list(by_label.values()), list(by_label))
     if not any(len(row) for row in by_label.values()):
         raise ValueError(messages.NO_SAMPLES)
@@ -168,8 +168,8 @@ def throughput(rows: Result | Mapping[str, Result], *, window: float | None = No
     return Drawing(figure, "\n".join(texts))
 
 
-def _stack(axes: Axes, result: Result, window: float, looks: Mapping[str, Look]) -> None:
-    """Bars of one window each, the outcomes on top of each other."""
+def _stack(axes: Axes, result: Samples, window: float, looks: Mapping[str, Look]) -> None:
+    """Draw bars of one window each, the outcomes on top of each other."""
     last = int(max((sample.end for sample in result.samples), default=0.0) / window)
     bottom = [0.0] * (last + 1)
     for outcome, look in looks.items():
@@ -194,9 +194,9 @@ def _window(elapsed: float) -> float:
     return next((step for step in _STEPS if elapsed / step <= _BINS), _STEPS[-1])
 
 
-def _answered(row: Result | Sequence[float]) -> tuple[list[float], int]:
-    """Milliseconds of those that were answered, ascending, and how many were asked."""
-    if isinstance(row, Result):
+def _answered(row: Samples | Sequence[float]) -> tuple[list[float], int]:
+    """Return the milliseconds of answered requests, ascending, and how many were asked."""
+    if isinstance(row, Samples):
         return sorted(1e3 * sample.latency for sample in row.samples if sample.ok), len(row)
     return sorted(1e3 * latency for latency in row), len(row)
 
@@ -257,7 +257,7 @@ def _lines_of(answered: Mapping[str, tuple[list[float], int]]) -> tuple[list[Any
 
 
 def _latency_scale(axis: Any, values: list[float]) -> None:
-    """From zero; logarithmic where the longest would press all the others against the axis."""
+    """Scale from zero; by logarithm where the longest would press all others against the axis."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if not values:

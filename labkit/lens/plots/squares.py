@@ -1,4 +1,4 @@
-"""Who answered each request, a square for each."""
+"""The instances that answered, a square for each request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAILED = {"facecolor": "white", "hatch": "xxx"}  # told by its hatching, not by
 def outcomes(
     rows: Mapping[str, Sequence[str]], *, failures: Sequence[str] = (messages.NO_ANSWER,)
 ) -> Drawing:
-    """One square for each request, in order: who answered it, a row for each way of asking.
+    """Draw one square for each request, in order, by who answered; a row for each way of asking.
 
     `rows`: for each label the outcomes of its requests, each the name of who answered or one of
     `failures`, which are hatched. At most seven different names. Raises ValueError for more, or for no rows.

@@ -1,4 +1,4 @@
-"""What happened when: states of machines, and tasks that wait, run or are refused, along one axis of time."""
+"""Events along one axis of time: states of machines, and tasks that wait, run or are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _REFUSED_MARKS = (("X", RED), ("D", ORANGE), ("P", PINK), ("v", SKY), ("s", BLAC
 def states(
     events: Iterable[tuple[float, Any, Any]], *, end: float | None = None, exact: bool = False
 ) -> Drawing:
-    """The states of several machines along time, a row for each.
+    """Draw the states of several machines along time, a row for each.
 
     `events`: (time in seconds, machine, the state that it enters), in any order. Each state lasts until
     the machine's next event, the last one until `end` (default: a little after the last event).
@@ -125,7 +125,7 @@ class _Task:
 
 
 def bars(records: Iterable[Any], *, exact: bool = False) -> Drawing:
-    """Tasks or requests as bars on an axis of time: who ran, who waited, who was refused.
+    """Draw tasks or requests as bars along time: those that ran, waited or were refused.
 
     `records`: objects or mappings with `arrival`, `start` and `end` (seconds), `outcome` (`"ok"` or a
     status below 400 is good; default `"ok"`), `worker` (who ran it; may be missing) and `name` (default: a
@@ -267,7 +267,7 @@ def _short(name: str, longest: int = 28) -> str:
 
 
 def _write(axes: Any, x: float, y: float, text: str, look: Look) -> None:
-    """Letters on a bar, on a ground of its colour where a hatching would cross them."""
+    """Write on a bar, on a ground of its colour where a hatching would cross the letters."""
     box = {"facecolor": look.colour, "edgecolor": "none", "pad": 1.5} if look.hatch else None
     axes.text(x, y, text, ha="center", va="center_baseline", color=look.ink, fontsize=11.5, bbox=box)
 

@@ -16,14 +16,13 @@ from labkit.patterns.bulkhead.checks import (
     refuse_coroutine,
     refuse_unless_plain,
     valid_count,
-    valid_limit,
     valid_name,
     valid_seconds,
 )
 from labkit.patterns.bulkhead.errors import BulkheadError
 from labkit.patterns.bulkhead.events import Listener, Metrics, Recorder
 from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
-from labkit.patterns.bulkhead.limits import LimitAlgorithm
+from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -252,7 +251,7 @@ class Bulkhead:
         return TaskAdmission(gate.next_number(), gate.clock(), task.get_name() if task else None)
 
     def _exiting(self, key: object) -> Admission:
-        """What the block that ends now holds."""
+        """Return what the block that ends now holds."""
         mine = self._entered.get(key)
         if mine:
             admission = mine.pop()

@@ -4,13 +4,10 @@ import inspect
 import math
 from collections.abc import Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from labkit.patterns.bulkhead import messages
 from labkit.patterns.bulkhead.errors import InvalidInput, WrongFunction
-
-if TYPE_CHECKING:
-    from labkit.patterns.bulkhead.limits import LimitAlgorithm
 
 _NOT_PLAIN = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
@@ -19,15 +16,6 @@ def valid_count(name: str, given: object, *, minimum: int = 1) -> int:
     """Return a whole number from `minimum` on. Raises InvalidInput."""
     if not isinstance(given, int) or isinstance(given, bool) or given < minimum:
         raise InvalidInput(messages.BAD_COUNT.format(name=name, given=given, minimum=minimum))
-    return given
-
-
-def valid_limit(name: str, given: Any) -> "int | LimitAlgorithm":
-    """Return a whole number from 1 on, or an adaptive limit, as given. Raises InvalidInput."""
-    if hasattr(given, "limit") and callable(getattr(given, "update", None)) and not isinstance(given, type):
-        return cast("LimitAlgorithm", given)
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise InvalidInput(messages.BAD_LIMIT.format(name=name, given=given))
     return given
 
 
@@ -99,7 +87,7 @@ def call_plainly(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 
 def name_of(func: Callable[..., Any]) -> str:
-    """What the function is called in the code."""
+    """Return the name of the function in the code."""
     while hasattr(func, "func"):  # a partial
         func = func.func
     return str(getattr(func, "__qualname__", None) or type(func).__qualname__).replace("<locals>.", "")

@@ -12,7 +12,7 @@ decrease algorithms for congestion avoidance" (1989); Brakmo and Peterson, "TCP 
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from labkit.patterns.bulkhead import messages
 from labkit.patterns.bulkhead.checks import positive_seconds, valid_count, valid_fraction
@@ -46,6 +46,15 @@ class LimitAlgorithm(Protocol):
 
     def update(self, sample: Sample) -> int:
         """Take one ended call into account and return the limit."""
+
+
+def valid_limit(name: str, given: Any) -> int | LimitAlgorithm:
+    """Return a whole number from 1 on, or an adaptive limit, as given. Raises InvalidInput."""
+    if hasattr(given, "limit") and callable(getattr(given, "update", None)) and not isinstance(given, type):
+        return cast(LimitAlgorithm, given)
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise InvalidInput(messages.BAD_LIMIT.format(name=name, given=given))
+    return given
 
 
 class AIMD:

@@ -29,13 +29,12 @@ from labkit.patterns.bulkhead.checks import (
     name_of,
     refuse_unless_plain,
     valid_count,
-    valid_limit,
     valid_name,
     valid_seconds,
 )
 from labkit.patterns.bulkhead.events import Kind, Listener, Metrics, Recorder
 from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
-from labkit.patterns.bulkhead.limits import LimitAlgorithm
+from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
 
 P = ParamSpec("P")
 R = TypeVar("R")

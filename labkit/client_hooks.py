@@ -1,4 +1,4 @@
-"""Where calls are made, and where contexts branch: hooks in requests, aiohttp, threads, pools and loops.
+"""Hooks where calls are made and contexts branch: requests, aiohttp, threads, pools and loops.
 
 What a call becomes is not known here. The running code stands at a `Position`, which is asked to begin each
 call; in the kernel that makes a span (labkit.lens.telemetry), in a service's own process it asks the kernel
@@ -18,9 +18,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
-from labkit import capture
-from labkit.lens import messages
-from labkit.lens.patching import Patch
+from labkit import capture, messages
+from labkit.patching import Patch
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,43 +27,43 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
 
-class Made(Protocol):
+class OutgoingCall(Protocol):
     """A call that was begun."""
 
     status: int | None
 
     def write_headers(self, headers: MutableMapping[str, str], /) -> Callable[[], None]:
-        """Say in the headers where the call comes from; returns what puts them back as they were."""
+        """Inject the trace context into the headers; returns what puts them back as they were."""
 
     def end(self) -> None:
-        """The answer is there. What has ended stays as it is."""
+        """End the call: the answer is there. A call that has ended stays as it is."""
 
     def go_on(self) -> None:
-        """It has not ended yet: there is a body to read."""
+        """Reopen the call: there is a body to read."""
 
     def fail(self, error: BaseException, /) -> None:
-        """It ended with an exception in its caller's hands."""
+        """End the call with the exception that its caller got."""
 
 
-class Place(Protocol):
-    """Where the running code stands."""
+class TraceContext(Protocol):
+    """The trace context of the running code."""
 
     @property
     def observed(self) -> bool:
-        """Whether anybody wants to know."""
+        """True while anybody observes."""
 
-    def fork(self) -> Place:
-        """The place of a thread, task or job that begins now."""
+    def fork(self) -> TraceContext:
+        """Return the context of a thread, task or job that begins now."""
 
-    def begin(self, method: str, url: str, path: str, /) -> Made | None:
-        """A call; None where it is not to be noted."""
-
-
-_here: ContextVar[Place | None] = ContextVar("labkit_position", default=None)
+    def begin(self, method: str, url: str, path: str, /) -> OutgoingCall | None:
+        """Begin a call; None where it is not to be noted."""
 
 
-def here() -> Place | None:
-    """Where the running code stands; None where nobody observes it."""
+_here: ContextVar[TraceContext | None] = ContextVar("labkit_position", default=None)
+
+
+def here() -> TraceContext | None:
+    """Return the trace context of the running code; None where nobody observes it."""
     position = _here.get()
     return position if position is not None and position.observed else None
 
@@ -72,9 +71,9 @@ def here() -> Place | None:
 class _Sending:
     """The last call of one `Session.send`, which is over when its answer has been read."""
 
-    call: Made | None = None
+    call: OutgoingCall | None = None
 
-    def put(self, call: Made) -> None:
+    def put(self, call: OutgoingCall) -> None:
         self.end()
         self.call = call
 
@@ -87,7 +86,7 @@ _sending: ContextVar[_Sending | None] = ContextVar("labkit_sending", default=Non
 
 
 def _session_send(original: Any, *args: Any, **kwargs: Any) -> Any:
-    """`requests.Session.send`: an answer to read, or a redirect, which comes back here for the next call."""
+    """Replace `requests.Session.send`: an answer to read, or a redirect and so one more call."""
     if here() is None:
         return original(*args, **kwargs)
     outer, sending = _sending.get(), _Sending()
@@ -109,7 +108,7 @@ def _session_send(original: Any, *args: Any, **kwargs: Any) -> Any:
 def _adapter_send(
     original: Any, adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **kwargs: Any
 ) -> Any:
-    """`HTTPAdapter.send`: one call, after everything else has had its say about the headers."""
+    """Replace `HTTPAdapter.send`: one call, after everything else has set its headers."""
     position = here()
     call = position and position.begin(request.method or "", request.url or "", request.path_url)
     if not call:
@@ -132,12 +131,12 @@ def _adapter_send(
 
 
 _sessions: WeakSet[aiohttp.ClientSession] = WeakSet()  # that were given our TraceConfig
-_unread: WeakKeyDictionary[aiohttp.ClientResponse, Made] = WeakKeyDictionary()
+_unread: WeakKeyDictionary[aiohttp.ClientResponse, OutgoingCall] = WeakKeyDictionary()
 _trace_config: Any = None  # made when aiohttp is there
 
 
 def _client_request(original: Any, session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> Any:
-    """`ClientSession._request`: also sessions that were made before anybody observed are traced."""
+    """Replace `ClientSession._request`, so that sessions made before are traced as well."""
     if here() is not None and _trace_config not in session._trace_configs:
         # Ours comes last, after all others have had their say. A new list: the old one may be the learner's.
         session._trace_configs = [*session._trace_configs, _trace_config]
@@ -183,7 +182,7 @@ async def _on_end(_: Any, context: Any, params: aiohttp.TraceRequestEndParams) -
 
 
 async def _read(original: Any, response: aiohttp.ClientResponse, *args: Any, **kwargs: Any) -> Any:
-    """`ClientResponse.read`: an answer is over when its body is, as with requests."""
+    """Replace `ClientResponse.read`: a call is over when its body is, as with requests."""
     call = _unread.pop(response, None)
     if call is None:
         return await original(response, *args, **kwargs)
@@ -219,7 +218,7 @@ def _make_trace_config() -> Any:
 
 
 def what_failed(error: BaseException) -> str:
-    """Why there was no answer, in words; the exception's name for what we have none for."""
+    """Return why there was no answer, in words; the exception's name for any other failure."""
     causes = [error]
     for each in causes:  # and what it was made from; not __context__, which may be another call's failure
         links = [each.__cause__, getattr(each, "reason", None), getattr(each, "os_error", None), *each.args]
@@ -231,7 +230,7 @@ def what_failed(error: BaseException) -> str:
 
 
 def _failures() -> list[tuple[tuple[type[BaseException], ...], str]]:
-    """Kinds of errors, and what they are called; of libraries, those that are loaded."""
+    """List kinds of errors, those of loaded libraries included, with their names."""
     unknown: tuple[type[BaseException], ...] = ()
     late: tuple[type[BaseException], ...] = (TimeoutError,)
     cut: tuple[type[BaseException], ...] = (ConnectionError,)
@@ -294,13 +293,13 @@ def _submit(
         return original(pool, _call_at, position.fork(), function, *args, **kwargs)
 
 
-def _call_at(position: Place, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _call_at(position: TraceContext, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     with standing(position):
         return function(*args, **kwargs)
 
 
 def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
-    """`loop.create_task` and `call_soon_threadsafe`: what copies the context gets a number of its own."""
+    """Replace `create_task` and `call_soon_threadsafe`: a copied context gets its own number."""
     position = here()
     if position is None or kwargs.get("context") is not None:
         return original(*args, **kwargs)
@@ -308,14 +307,14 @@ def _fork_into(original: Any, *args: Any, **kwargs: Any) -> Any:
         return original(*args, **kwargs)
 
 
-def stand_at(position: Place | None) -> None:
-    """Let the running code stand there from now on."""
+def stand_at(position: TraceContext | None) -> None:
+    """Set the trace context of the running code from now on."""
     _here.set(position)
 
 
 @contextmanager
-def standing(position: Place | None) -> Iterator[None]:
-    """Let the code inside stand there."""
+def standing(position: TraceContext | None) -> Iterator[None]:
+    """Set the trace context of the code inside."""
     token = _here.set(position)
     try:
         yield
@@ -336,7 +335,7 @@ _installed: list[Patch] = []
 
 
 def install() -> None:
-    """Hook in, into those libraries that are loaded."""
+    """Install the hooks, into those libraries that are loaded."""
     capture.begin()  # it patches Thread.start too: held, it neither comes nor goes while we are on top of it
     _put(_always)
     for module in ("requests", "aiohttp"):
@@ -345,7 +344,7 @@ def install() -> None:
 
 
 def install_into(module: str) -> None:
-    """Hook into requests or aiohttp as well, loaded meanwhile."""
+    """Install the hooks into requests or aiohttp as well, loaded meanwhile."""
     if module not in _libraries:
         _libraries[module] = _patches_of(module)
     _put(_libraries[module])
