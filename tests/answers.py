@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+import labkit
 from labkit.exercises.check import Verdict, check, judge
 from labkit.exercises.exercise import Exercise, find_exercise
 from labkit.exercises.pace import FULL, QUICK, Pace
@@ -103,9 +104,13 @@ class Master:
 
     def verdict(self, answer: object, pace: Pace = FULL) -> Verdict:
         """Judge an answer: its source, what it defines, or a tuple of that."""
-        if isinstance(answer, str):
-            answer = self.made(answer)
-        return judge(self.exercise, answer if isinstance(answer, tuple) else (answer,), pace)
+        try:
+            if isinstance(answer, str):
+                answer = self.made(answer)
+            return judge(self.exercise, answer if isinstance(answer, tuple) else (answer,), pace)
+        finally:
+            if self._run:
+                labkit.stop_all(grace=0)
 
     def tests(
         self, right: Mapping[str, Any] = {}, wrong: Mapping[str, tuple[Any, ...]] = {}

@@ -1,0 +1,103 @@
+"""SD-5: leases that expire unless they are renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.expectations import expect_methods
+from labkit.exercises.stories import Difference
+from labkit.waiting import ManualClock
+
+LEASES = Exercise(
+    "SD-5",
+    writes="Arriendos",
+    call="Arriendos(ttl, reloj)",
+    methods=("registrar(url)", "renovar(url)", "vivas()"),
+)
+
+
+class Model:
+    """The statement: a lease lasts `ttl` seconds from its last registration or renewal, its end left out."""
+
+    def __init__(self, ttl: float, reloj: Callable[[], float]) -> None:
+        self.ttl, self.reloj, self.ends = ttl, reloj, dict[str, float]()
+
+    def registrar(self, url: str) -> None:
+        self.ends[url] = self.reloj() + self.ttl
+
+    def renovar(self, url: str) -> bool:
+        if url not in self.vivas():
+            return False
+        self.ends[url] = self.reloj() + self.ttl
+        return True
+
+    def vivas(self) -> list[str]:
+        return [url for url, end in self.ends.items() if self.reloj() < end]
+
+
+def _world() -> dict[str, Any]:
+    clock = ManualClock(100)
+
+    def pasan(seconds: float) -> None:
+        clock.advance(seconds)
+
+    return {"reloj": clock, "pasan": pasan}
+
+
+def _after(word: str) -> Callable[[Difference], bool]:
+    """Make a predicate: `vivas()` differs, and the last step but the clock and it began with that word."""
+
+    def holds(difference: Difference) -> bool:
+        acts = [step for step in difference.steps if not step.startswith(("pasan", "vivas"))]
+        return difference.last == "vivas()" and bool(acts) and acts[-1].startswith(word)
+
+    return holds
+
+
+@LEASES.case("recién creado", raised="¿qué guarda tu clase al crearse?")
+def has_its_methods(case: Case, leases: Any) -> None:
+    expect_methods(case, leases(30, ManualClock()))
+
+
+LEASES.stories(
+    Model,
+    made_with=["30, reloj"],
+    world=_world,
+    steps=[
+        "registrar('a')",
+        "registrar('b')",
+        "renovar('a')",
+        "vivas()",
+        "pasan(10)",
+        "pasan(20)",
+    ],
+    # Where `b` was registered, `a` is not again: whose turn is first then, the statement does not say.
+    possible=lambda model, step: not step.startswith("registrar") or "b" not in model.ends,
+    length=5,
+    hints=[
+        (
+            lambda d: d.last.startswith("renovar") and d.found.value is True,
+            "¿Estaba, y su arriendo seguía en vigor? En el segundo exacto en que caduca, ya no.",
+        ),
+        (lambda d: d.last.startswith("renovar"), "¿Qué devuelve renovar, y cuándo?"),
+        (_after("registrar"), "¿Desde cuándo cuenta el arriendo, cuánto dura, y sigue el orden de registro?"),
+        (
+            _after("renovar"),
+            "¿Desde cuándo cuenta el arriendo renovado, y qué no cambia si no se pudo renovar?",
+        ),
+    ],
+    think="¿Cambia algo mirar?",
+    situation="con un reloj que avanza",
+)
+
+LEASES.stories(
+    Model,
+    made_with=["5, reloj", "0.5, reloj"],
+    world=_world,
+    steps=["registrar('a')", "renovar('a')", "vivas()", "pasan(4)", "pasan(0.25)"],
+    length=4,
+    think="¿Usas el ttl que te dieron?",
+    situation="con otro ttl",
+)
