@@ -42,7 +42,7 @@ def refresh(notebooks: Path, copy: Path, say: Callable[[str], None]) -> None:
 
 
 def _handed_out(notebooks: Path) -> Iterator[Path]:
-    """The files of the learner's edition: no model answers, and nothing that a tool hides there."""
+    """Yield the files of the learner's edition: no model answers, and nothing that a tool hides there."""
     for path in sorted(notebooks.rglob("*")):
         parts = path.relative_to(notebooks).parts
         if path.is_file() and parts[0] != MASTERS and not any(part.startswith((".", "__")) for part in parts):
