@@ -23,6 +23,7 @@ COURSE := $(VENV)/.course
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 PY := $(VENV)/bin/python
+TESTS ?= tests notebooks
 ARGS ?=
 UV := $(shell uv --version 2>/dev/null)
 INSTALL := $(if $(UV),uv pip install --quiet --python $(PY),$(PY) -m pip install --quiet) -c constraints.txt
@@ -42,7 +43,7 @@ lab: $(COURSE)  ## open the course in JupyterLab (ARGS="--no-browser --port=8899
 	$(PY) -m labkit lab $(ARGS)
 
 test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a browser (ARGS="-k journal")
-	$(PY) -m pytest tests notebooks -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder \
+	$(PY) -m pytest $(TESTS) -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder \
 	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
 
 soak: $(READY)  ## endurance at full length: a quarter of an hour

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from labkit.course import messages
+from labkit.course import messages, workspace
+from labkit.course.workspace import MASTERS
 from labkit.errors import LabkitError
 
 FIRST = "00_inicio.ipynb"
-MASTERS = "soluciones"
+# JupyterLab's page in Spanish, without the question about news.
+SETTINGS = Path(__file__).parent / "course" / "settings"
 
 
 class NotFound(LabkitError, LookupError):
@@ -68,15 +71,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lab(rest: list[str]) -> int:
-    folder = notebooks_folder(Path.cwd())
+    notebooks = notebooks_folder(Path.cwd())
     try:
         app = importlib.import_module("jupyterlab.labapp")
     except ImportError:
         text = messages.NO_JUPYTERLAB.format(prefix=sys.prefix, python=sys.executable)
         raise NotFound(text) from None
+    options = [f"--LabApp.app_settings_dir={SETTINGS}"]
+    # A folder that is named is opened as it is: who edits the masters names theirs.
+    if not any(Path(argument).is_dir() for argument in rest):
+        copy = notebooks.parent / workspace.NAME
+        workspace.refresh(notebooks, copy, say=lambda line: print(line, flush=True))
+        # The first notebook as the address and not as an argument: so the printed link opens it too.
+        options += [str(copy), f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    # In a container one is root. Whoever may start it may do anything here already; from outside nobody may.
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and "--allow-root" not in rest:
+        print(messages.AS_ROOT, flush=True)
+        options.append("--allow-root")
     # In this process: Ctrl-C and a closed terminal reach JupyterLab as if it had been started by hand.
-    # The first notebook as the address and not as an argument: the printed link opens it too (--no-browser).
-    app.main([str(folder), f"--LabApp.default_url=/lab/tree/{FIRST}", *rest])
+    app.main([*options, *rest])
     return 0
 
 

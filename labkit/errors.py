@@ -98,6 +98,10 @@ class KindMismatch(LabkitError, ValueError):
     """The name belongs to a service of another kind (Flask against aiohttp)."""
 
 
+class MissingPackage(LabkitError, ImportError):
+    """What was asked for needs a package that is not installed."""
+
+
 class NameInUse(LabkitError, ValueError):
     """The name belongs to one instance of a group, which is served as a whole."""
 

@@ -112,6 +112,14 @@ def open_files() -> int:
     return process.num_handles() if sys.platform == "win32" else process.num_fds()
 
 
+def own_connections() -> list[Any]:
+    """Every TCP socket of this process, listening ones included."""
+    process = psutil.Process()
+    # Its name before psutil 6, which Colab has.
+    connections = getattr(process, "net_connections", None) or process.connections
+    return list(connections(kind="tcp"))
+
+
 def no_file_is_written() -> None:
     """End the threads of journal files: what still waits to be written is dropped."""
     for file in list(journal_file._files.values()):

@@ -64,18 +64,41 @@ def test_a_wrong_command_line_is_refused(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-def test_lab_hands_the_first_notebook_and_all_further_arguments_to_jupyterlab(course, monkeypatch):
+@pytest.fixture
+def handed(course, monkeypatch):
+    """What JupyterLab was started with."""
     seen = []
-    monkeypatch.setattr("jupyterlab.labapp.main", seen.append)
+    monkeypatch.setattr("jupyterlab.labapp.main", seen.extend)
     (course / "notebooks" / "00_inicio.ipynb").touch()
-    assert main(["lab", "--no-browser", "--port=8899", "--ServerApp.token=", "--help"]) == 0
-    folder, address, *rest = seen[0]
-    assert folder == str(course / "notebooks")
-    assert address.endswith("=/lab/tree/00_inicio.ipynb")
-    assert rest == ["--no-browser", "--port=8899", "--ServerApp.token=", "--help"]
+    return seen
+
+
+def test_lab_hands_the_first_notebook_and_all_further_arguments_to_jupyterlab(course, handed):
+    rest = ["--no-browser", "--port=8899", "--ServerApp.token=", "--help"]
+    assert main(["lab", *rest]) == 0
+    assert handed[-len(rest) :] == rest
+    assert str(course / "mi_curso") in handed
+    assert "--LabApp.default_url=/lab/tree/00_inicio.ipynb" in handed
+    assert [path.name for path in (course / "mi_curso").glob("[!.]*")] == ["00_inicio.ipynb"]
+
+
+def test_lab_opens_the_folder_that_is_named_and_copies_nothing(course, handed):
+    assert main(["lab", "notebooks/soluciones"]) == 0
+    assert handed[-1] == "notebooks/soluciones"
+    assert not (course / "mi_curso").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no root")
+@pytest.mark.parametrize(("user", "allowed"), [(0, ["--allow-root"]), (1000, [])])
+def test_lab_as_root_says_so_in_a_line_and_starts(handed, monkeypatch, capsys, user, allowed):
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert main(["lab"]) == 0
+    assert [option for option in handed if option == "--allow-root"] == allowed
+    assert ("Eres root" in capsys.readouterr().out) == (user == 0)
 
 
 def test_lab_serves_jupyterlab_on_the_notebooks(course):
+    """As the user one is, root included."""
     (course / "notebooks" / "00_inicio.ipynb").write_text(to_text(new_notebook()), encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -88,8 +111,6 @@ def test_lab_serves_jupyterlab_on_the_notebooks(course):
         f"--port={port}",
         "--IdentityProvider.token=",
     ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")
     with open(course / "lab.log", "w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
@@ -99,6 +120,7 @@ def test_lab_serves_jupyterlab_on_the_notebooks(course):
                 try:
                     reply = requests.get(f"http://127.0.0.1:{port}/api/contents", timeout=5)
                     names = {item["name"] for item in reply.json().get("content", [])}
+                    settings = requests.get(f"http://127.0.0.1:{port}/lab/api/settings", timeout=5).json()
                 except requests.ConnectionError:
                     time.sleep(0.2)
             log.seek(0)
@@ -106,5 +128,8 @@ def test_lab_serves_jupyterlab_on_the_notebooks(course):
         finally:
             process.terminate()
             process.wait(10)
-    assert "00_inicio.ipynb" in names, shown
+    assert names == {"00_inicio.ipynb"}, shown  # the masters are out of sight
+    defaults = {setting["id"]: setting["schema"].get("properties") for setting in settings["settings"]}
+    assert defaults["@jupyterlab/translation-extension:plugin"]["locale"]["default"] == "es_ES"
+    assert defaults["@jupyterlab/apputils-extension:notification"]["fetchNews"]["default"] == "false"
     assert "/lab/tree/00_inicio.ipynb" in shown

@@ -50,8 +50,11 @@ def test_the_readme_installs_what_the_makefile_installs(readme: str) -> None:
 
 
 def test_the_readme_and_the_makefile_test_the_same() -> None:
+    (tests,) = re.findall(r"^TESTS \?= (.*)$", read("Makefile"), re.MULTILINE)
+
     def options(text: str) -> set[str]:
         command = text.replace("\\\n", " ").split("-m pytest ", 1)[1].splitlines()[0]
+        command = command.replace("$(TESTS)", tests)
         return {option for option in shlex.split(command) if option != "$(ARGS)"}
 
     assert options(read("README.md")) == options(read("Makefile"))
@@ -59,8 +62,8 @@ def test_the_readme_and_the_makefile_test_the_same() -> None:
 
 
 def test_ci_runs_the_readmes_commands() -> None:
-    commands = re.findall(r"^(?:\w+=\S+ )*make ([a-z]+)", read(".ci/run"), re.MULTILINE)
-    assert commands[:1] + commands[-2:] == ["lint", "test", "soak"]
+    commands = re.findall(r"^ *make ([a-z]+)", read(".ci/run"), re.MULTILINE)
+    assert commands == ["lint", "test", "test", "soak"]  # the second one on other Pythons
 
 
 def code_in(readme: str) -> Iterator[str]:

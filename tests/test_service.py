@@ -26,6 +26,7 @@ from support import (
     get,
     new_stage,
     open_files,
+    own_connections,
     refused,
 )
 
@@ -781,7 +782,7 @@ def test_it_listens_on_127_0_0_1_alone() -> None:
         with new_stage() as stage, serve(kind, stage) as service:
             listening = {
                 connection.laddr.ip
-                for connection in psutil.Process().net_connections("tcp")
+                for connection in own_connections()
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == service.port
             }
             assert listening == {"127.0.0.1"}

@@ -26,6 +26,8 @@ Level = Literal["ok", "aviso", "error"]
 _SIGNS: dict[Level, str] = {"ok": "✓", "aviso": "!", "error": "✗"}
 
 EXTRA = "course"
+# What an environment is made with, in any version, and nothing of the course needs.
+SEEDS = {"pip", "setuptools", "wheel"}
 # The package lists of a clone; a labkit that was installed from a wheel has none.
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -116,7 +118,9 @@ def packages(checkout: Path) -> Iterator[Finding]:
         pin = Requirement(line)
         version = _version(pin.name)
         applies = pin.marker is None or pin.marker.evaluate()
-        if applies and version is not None and not pin.specifier.contains(version, prereleases=True):
+        if pin.name in SEEDS or not applies or version is None:
+            continue
+        if not pin.specifier.contains(version, prereleases=True):
             other.append(f"{pin.name} {version} ({pin.specifier})")
     if other:
         shown = ", ".join(other[:5]) + (", …" if len(other) > 5 else "")
@@ -174,7 +178,7 @@ def loopback() -> Finding:
 
 
 def ports(numbers: tuple[int, ...] = tuple(messages.PORT_USES)) -> Iterator[Finding]:
-    """Look which of the usual ports are taken, and by whom. None of it prevents the course."""
+    """Look which of the ports that lessons name are taken, and by whom. None of it prevents the course."""
     free = []
     for port in numbers:
         use = messages.PORT_USES.get(port, "")
@@ -182,12 +186,8 @@ def ports(numbers: tuple[int, ...] = tuple(messages.PORT_USES)) -> Iterator[Find
             listen("127.0.0.1", port).close()
         except LabkitError as error:
             owner = getattr(error, "owner", None) or owner_of(port) or messages.PORT_UNKNOWN_OWNER
-            remedy = {5000: messages.PORT_REMEDY_5000, 8888: messages.PORT_REMEDY_8888}
-            yield Finding(
-                "aviso",
-                messages.PORT_TAKEN.format(port=port, use=use, owner=owner),
-                remedy.get(port, messages.PORT_REMEDY),
-            )
+            remedy = messages.PORT_REMEDY_8888 if port == 8888 else messages.PORT_REMEDY
+            yield Finding("aviso", messages.PORT_TAKEN.format(port=port, use=use, owner=owner), remedy)
         except OSError as error:
             text = messages.PORT_UNUSABLE.format(port=port, use=use, error=error)
             yield Finding("aviso", text, messages.PORT_REMEDY)

@@ -26,7 +26,7 @@ CHECK_DIFFERS = "Hay cuadernos que no son lo que hace su maestro. Ejecuta: pytho
 
 # python -m labkit
 DESCRIPTION = "El curso de patrones de microservicios."
-HELP_LAB = "abre JupyterLab en el primer cuaderno; lo que sigue se pasa a JupyterLab"
+HELP_LAB = "abre JupyterLab en mi_curso/, tu copia de los cuadernos; lo que sigue se pasa a JupyterLab"
 HELP_BUILD = "ejecuta los maestros y hace de ellos la edición del alumno"
 HELP_NAMES = "nombres de cuadernos, p. ej. 01_service_discovery; ninguno: todos"
 HELP_CHECK = "no escribe nada; sale con 1 si algún cuaderno cambiaría"
@@ -34,6 +34,14 @@ HELP_DOCTOR = "mira si esta máquina tiene lo que el curso necesita, y dice qué
 NO_NOTEBOOKS = (
     "No encuentro los cuadernos del curso: busqué notebooks/00_inicio.ipynb en {places}. "
     "Entra en la carpeta del curso y vuelve a intentarlo."
+)
+AS_ROOT = (
+    "Eres root: JupyterLab arranca con --allow-root. Escucha solo en esta máquina y pide su token, "
+    "que va en la dirección que muestra."
+)
+LESSON_CHANGED = (
+    "{name} ha cambiado en el curso, y tú editaste tu copia: se queda como la tienes en {copy}/. "
+    "La nueva está en {notebooks}/; si la prefieres, borra o renombra la tuya y repite."
 )
 NO_JUPYTERLAB = "JupyterLab no está instalado en {prefix}. Ejecuta: {python} -m pip install -e '.[course]'"
 NO_BUILD_PACKAGES = (
@@ -69,9 +77,8 @@ PORT_TAKEN = "el puerto {port} ({use}) ya está ocupado por {owner}"
 PORT_UNUSABLE = "el puerto {port} ({use}) no se puede usar: {error}"
 PORT_UNKNOWN_OWNER = "otro programa"
 PORT_REMEDY = "Ciérralo, o usa port=0 en las celdas que lo piden"
-PORT_REMEDY_5000 = "Ciérralo (en un Mac suele ser AirPlay: Ajustes › General › AirDrop), o usa port=0"
 PORT_REMEDY_8888 = "No hace falta hacer nada: JupyterLab tomará el siguiente"
-PORT_USES = {5000: "Flask", 8080: "aiohttp", 8888: "JupyterLab"}
+PORT_USES = {5055: "00_inicio", 8085: "00_inicio", 8888: "JupyterLab"}
 LOOPBACK_FINE = "los servicios de esta máquina se alcanzan sin proxy"
 LOOPBACK_PROXY = "las llamadas a 127.0.0.1 irían por el proxy {proxy} y no llegarían a los servicios"
 LOOPBACK_REMEDY = "Pon NO_PROXY=127.0.0.1,localhost en el entorno antes de abrir JupyterLab"

@@ -16,8 +16,11 @@ OBSERVED_ONCE = (
     "cada bloque tiene su propio viaje."
 )
 NEEDS_OPENTELEMETRY = (
-    "labkit.observe() necesita OpenTelemetry, que no está instalado. Instálalo con: "
-    "pip install 'labkit[course]'"
+    "labkit.observe() necesita OpenTelemetry, que no está instalado. Instálalo, en la carpeta del curso, "
+    "con: python -m pip install '.[course]'"
+)
+NEEDS_MATPLOTLIB = (
+    "Para dibujar hace falta Matplotlib, que no está instalado. Instálalo con: pip install matplotlib"
 )
 NEEDS_PANDAS = (
     "viaje.frame() necesita pandas, que no está instalado. Instálalo con: pip install pandas "

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from labkit.errors import LabkitError
+from labkit.errors import MissingPackage
 from labkit.lens import messages
 from labkit.lens.assembly import calls_below, calls_of
 from labkit.lens.plots import Drawing
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from labkit.lens.telemetry import CallSpan, Trace
-
-
-class MissingPackage(LabkitError, ImportError):
-    """A package that this needs is not installed."""
 
 
 def observe() -> Journey:
@@ -132,14 +129,12 @@ class Journey:
 
     def waterfall(self) -> Drawing:
         """Draw the calls as bars along time."""
-        from labkit.lens import diagrams
-
+        diagrams = _diagrams()
         return Drawing(diagrams.waterfall(self.calls), self.text)
 
     def sequence(self) -> Drawing:
         """Draw the calls as arrows between services, time downwards."""
-        from labkit.lens import diagrams
-
+        diagrams = _diagrams()
         return Drawing(diagrams.sequence(self.root, self.calls), self.text)
 
     def __repr__(self) -> str:
@@ -150,7 +145,15 @@ class Journey:
         if not calls:
             return None
         try:
-            from labkit.lens import diagrams
-        except ModuleNotFoundError:  # no matplotlib: the text is all there is
+            diagrams = _diagrams()
+        except MissingPackage:  # the text is all there is
             return None
         return Drawing(diagrams.both(self.root, calls), self.text)._repr_png_()
+
+
+def _diagrams() -> ModuleType:
+    try:
+        from labkit.lens import diagrams
+    except ModuleNotFoundError as error:
+        raise MissingPackage(messages.NEEDS_MATPLOTLIB) from error
+    return diagrams

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -66,14 +67,19 @@ def test_a_requirement_for_another_python_does_not_count(clone):
 
 
 def test_versions_other_than_the_tested_ones_are_a_warning(clone):
-    place = clone(
-        ["flask"],
-        constraints="# made by uv\nflask==0.1\nno-such-package==1\nwerkzeug==0.1 ; python_version<'3'\n",
-    )
+    pins = [
+        "# made by uv",
+        "flask==0.1",
+        "no-such-package==1",
+        "werkzeug==0.1 ; python_version<'3'",
+        "pip==0.1",
+    ]
+    place = clone(["flask"], constraints="\n".join(pins))
     fine, warning = doctor.packages(place)
     assert (fine.level, warning.level) == ("ok", "aviso")
     assert "flask" in warning.text
     assert "werkzeug" not in warning.text
+    assert "pip" not in warning.text, "no environment is made with the pinned one"
     assert "-c constraints.txt" in warning.remedy
 
 
@@ -116,6 +122,12 @@ def test_a_taken_port_is_a_warning_that_names_who_has_it():
     assert str(port) in finding.text
     assert finding.remedy
     assert levels(doctor.ports((port,))) == ["ok"]
+
+
+def test_it_looks_at_the_ports_that_the_lessons_name():
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
+    named = {int(port) for port in re.findall(r"port=(\d+)", sources)} - {0}
+    assert set(doctor.messages.PORT_USES) == {*named, 8888}
 
 
 def test_a_proxy_before_the_own_services_is_an_error_without_its_password(monkeypatch):

@@ -18,7 +18,7 @@ import flask
 import psutil
 import pytest
 from aiohttp import web
-from support import PATIENCE, eventually, free_port, open_files
+from support import PATIENCE, eventually, free_port, open_files, own_connections
 
 import labkit
 from labkit.lens import load as load_module
@@ -268,7 +268,7 @@ def test_a_connection_is_kept_and_one_that_closes_is_not() -> None:
 
 
 def connections_to(port: int) -> list[Any]:
-    mine = psutil.Process().net_connections(kind="tcp")
+    mine = own_connections()
     return [c for c in mine if c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED]
 
 

@@ -1059,7 +1059,21 @@ def test_without_pandas_or_opentelemetry_it_says_what_to_install(monkeypatch: py
         "except ImportError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'labkit[course]'" in said
+    assert "pip install '.[course]'" in said, "what works for a package that is on no index"
+
+
+def test_without_matplotlib_it_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['matplotlib'] = None; import labkit\n"
+        "with labkit.observe() as journey: pass\n"
+        "for draw in (journey.sequence, journey.waterfall,\n"
+        "             lambda: labkit.plots.states([(0, 'a', 'x')]),\n"
+        "             lambda: labkit.plots.topology([('a', 'b', 1, 0)])):\n"
+        "    try: draw()\n"
+        "    except ImportError as error: print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.count("pip install matplotlib") == 4
 
 
 # Text and pictures of given calls

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import MissingPackage
 from labkit.lens import load_messages as messages
+from labkit.lens.messages import NEEDS_MATPLOTLIB
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +82,10 @@ LOOKS = tuple(Look(*parts) for parts in zip(PALETTE, _HATCHES, MARKERS, strict=T
 @contextmanager
 def legible() -> Iterator[None]:
     """Set letters and lines as large as a projector needs them."""
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ModuleNotFoundError as error:
+        raise MissingPackage(NEEDS_MATPLOTLIB) from error
     with matplotlib.rc_context(_SETTINGS):
         yield
 

@@ -254,10 +254,10 @@ def _draw(
     places: Mapping[str, tuple[float, float]],
     routes: Mapping[Edge, list[tuple[float, float]]],
 ) -> Any:
-    from matplotlib.lines import Line2D
-
     sheet = _Sheet(places, routes)
     with legible():
+        from matplotlib.lines import Line2D
+
         figure = new_figure(sheet.height)
         figure.set_layout_engine("none")
         figure.set_figwidth(sheet.width)
