@@ -25,4 +25,4 @@ class Pace:
 
 
 FULL = Pace()
-QUICK = Pace(patience=0.5, grace=0.05, deadlines=0.2, tries=1)
+QUICK = Pace(patience=0.5, grace=0.05, deadlines=0.4, tries=1)

@@ -111,33 +111,35 @@ class Stories:
 
     def first_difference(self, answer: Any, teller: Told) -> Difference | None:
         """Return where the answer first differs from the model, in the shortest story; None where nowhere."""
-        for made in self.made_with or (None,):
-            if difference := self._compare(answer, made, (), teller):
-                return difference
         frontier: list[tuple[str | None, tuple[str, ...]]] = [
             (made, ()) for made in self.made_with or (None,)
         ]
-        for _ in range(self.length):
+        for made, story in frontier:
+            if difference := self._compare(answer, made, story, teller):
+                return difference
+        for length in range(1, self.length + 1):
             longer = []
-            for made, story in frontier:
+            for made, before in frontier:
                 for step in self.steps:
-                    if self._is_possible(made, story, step):
-                        longer.append((made, (*story, step)))
-                        if difference := self._compare(answer, made, (*story, step), teller):
-                            return difference
-                        # What went well once and not again has something that two objects share.
-                        if not story and (difference := self._compare(answer, made, (step,), teller)):
-                            return replace(difference, again=True)
+                    story = (*before, step)
+                    if not self._is_possible(made, story):
+                        continue
+                    longer.append((made, story))
+                    if difference := self._compare(answer, made, story, teller):
+                        return difference
+                    # What went well once and not again has something that two objects share.
+                    if length == 1 and (difference := self._compare(answer, made, story, teller)):
+                        return replace(difference, again=True)
             frontier = longer
         return None
 
-    def _is_possible(self, made: str | None, story: tuple[str, ...], step: str) -> bool:
+    def _is_possible(self, made: str | None, story: tuple[str, ...]) -> bool:
         if self.possible is None:
             return True
         with self.telling(self.model, made) as model:
-            for each in story:
-                model.take(each)
-            return bool(self.possible(model.thing, step))
+            for step in story[:-1]:
+                model.take(step)
+            return bool(self.possible(model.thing, story[-1]))
 
     def _compare(
         self, answer: Any, made: str | None, story: tuple[str, ...], teller: Told
@@ -147,24 +149,36 @@ class Stories:
         with self.telling(self.model, made) as model, self.telling(answer, made) as own:
             outcomes: list[Outcome] = []
             for number in range(len(story) + 1):
-                taken = story[:number]
                 if number:
-                    wanted, found = model.take(taken[-1]), own.take(taken[-1])
+                    wanted, found = model.take(story[number - 1]), own.take(story[number - 1])
                     if not found.agrees_with(wanted):
-                        return Difference(
-                            shape, taken, tuple(outcomes), wanted, found, again=number < len(story)
-                        )
+                        again = number < len(story)
+                        return Difference(shape, story[:number], tuple(outcomes), wanted, found, again=again)
                     outcomes.append(found)
                 for attribute in self.sees:
                     wanted, found = model.see(attribute), own.see(attribute)
                     if not found.agrees_with(wanted):
                         again = number < len(story)
-                        return Difference(shape, taken, tuple(outcomes), wanted, found, attribute, again)
+                        return Difference(
+                            shape, story[:number], tuple(outcomes), wanted, found, attribute, again
+                        )
         return None
 
     def telling(self, teller: Callable[..., Any] | Any, made: str | None) -> Telling:
         """Begin a story: a new object, made by the model or the answer, in a new world."""
         return Telling(self, teller, made)
+
+    def expression(self, step: str, direct: set[str]) -> str:
+        """Return what a step is in the world: itself, or a method of the object."""
+        if step not in self._expressions:
+            match = _NAME.match(step)
+            itself = match is not None and match[0] in direct
+            self._expressions[step] = step if itself else f"{self.thing}.{step}"
+        return self._expressions[step]
+
+    @cached_property
+    def _expressions(self) -> dict[str, str]:
+        return {}
 
     @cached_property
     def _code(self) -> dict[str, CodeType]:
@@ -192,10 +206,8 @@ class Telling:
 
     def take(self, step: str) -> Outcome:
         """Do a step: a method of the object, or an expression that begins with a name of the world."""
-        match = _NAME.match(step)
-        direct = match is not None and match[0] in self._direct
         try:
-            return Outcome(self._evaluate(step if direct else f"{self._stories.thing}.{step}"))
+            return Outcome(self._evaluate(self._stories.expression(step, self._direct)))
         except Stop:
             raise
         except BaseException as error:

@@ -73,8 +73,6 @@ LEASES.stories(
         "pasan(10)",
         "pasan(20)",
     ],
-    # Where `b` was registered, `a` is not again: whose turn is first then, the statement does not say.
-    possible=lambda model, step: not step.startswith("registrar") or "b" not in model.ends,
     length=5,
     hints=[
         (
@@ -90,6 +88,18 @@ LEASES.stories(
     ],
     think="¿Cambia algo mirar?",
     situation="con un reloj que avanza",
+)
+
+LEASES.stories(
+    Model,
+    made_with=["30, reloj"],
+    world=_world,
+    steps=["registrar('b')", "registrar('a')", "renovar('a')", "vivas()", "pasan(20)"],
+    # Nobody is registered twice: whose turn comes first then, the statement does not say.
+    possible=lambda model, step: not step.startswith("registrar") or step[11] not in model.ends,
+    length=4,
+    think="¿Sigue el orden de registro, y de quién es cada arriendo?",
+    situation="con dos direcciones",
 )
 
 LEASES.stories(
