@@ -123,7 +123,10 @@ class Master:
             assert verdict.state == "ok", verdict.text
 
         # An answer that hangs is stopped wherever it is, in a weakref's callback too.
-        @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+        @pytest.mark.filterwarnings(
+            "ignore::pytest.PytestUnraisableExceptionWarning",
+            "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+        )
         @pytest.mark.parametrize("name", list(wrong))
         def test_wrong(name: str) -> None:
             *change, hint = wrong[name]

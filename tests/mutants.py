@@ -5,8 +5,8 @@
 
 A comparison, a number, a bool, a lock or another `with`, an `except`, an `and`, a statement left out, a value
 not returned, a keyword left out: made from the answer's syntax tree, one at a time. A change that means the
-same as the answer stands in its exercise's test file, `Master(…, same={…})`, with a word why. Ends with 1 when
-any other is accepted. Each exercise runs in a process of its own, since mutants leave threads behind.
+same as the answer stands in its exercise's test file, `Master(…, same={…})`, with a word why. It ends with 1
+when any other is accepted. Each exercise runs in a process of its own, since mutants leave threads behind.
 """
 
 from __future__ import annotations

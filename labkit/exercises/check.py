@@ -123,11 +123,12 @@ def _hint(exercise: Exercise, spec: CaseSpec, things: tuple[object, ...], pace: 
     attempt = _Attempt(case, spec)
     try:
         outcome = call_with_deadline(attempt, deadline)
+        hint = case.hint  # not what a late answer meets when all it waits for is given back
     finally:
         cleaned = call_with_deadline(case.close, _CLEANUP)
 
-    if case.hint is not None:
-        return case.hint
+    if hint is not None:
+        return hint
     if outcome.late:
         text = messages.LATE.format(situation=case.doing or spec.situation, seconds=f"{exercise.deadline:g}")
         return f"{text}: {spec.late or messages.LATE_DEFAULT}"

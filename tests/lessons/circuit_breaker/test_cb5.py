@@ -77,23 +77,15 @@ RIGHT_B = {
                     pass
                 reloj.advance(10)
             return tuple(estados)
-        """,
+        """
 }
 WRONG_B = {
-    "another threshold": (
-        "fail_threshold=3",
-        "fail_threshold=5",
-        "¿Cuántas llamadas fallan ahí, con qué umbral",
-    ),
+    "another threshold": ("fail_threshold=3", "fail_threshold=5", "¿Cuántas llamadas fallan ahí, con qué umbral"),
     "another wait": ("reset_timeout=10", "reset_timeout=30", "¿Cuánto espera"),
     "half the time": ("reloj.advance(10)", "reloj.advance(5)", "¿Cuánto espera"),
     "no clock": (", clock=reloj", "", "tu código no terminó"),
     "only the last": ("for cambio in breaker.changes]", "for cambio in breaker.changes[-1:]]", ""),
-    "without the first": (
-        "for cambio in breaker.changes]",
-        "for cambio in breaker.changes[1:]]",
-        "¿Con qué estado empieza",
-    ),
+    "without the first": ("for cambio in breaker.changes]", "for cambio in breaker.changes[1:]]", "¿Con qué estado empieza"),
     "a formula": (
         "def historia(fallos):\n    return ['closed'] + ['open', 'half-open'] * max(0, fallos - 2) + ['closed'] * (fallos > 2)",
         "no creó ningún CircuitBreaker",
@@ -112,10 +104,6 @@ WRONG_B = {
         "Semiabierto dura lo que dura la prueba",
     ),
     "CB-5a not done": ("servicio_que_se_recupera(fallos)", "None", "¿"),
-    "raises": (
-        "intentar(breaker.call, servicio)",
-        "breaker.call(servicio)",
-        "¿Qué haces con lo que lanza una llamada?",
-    ),
+    "raises": ("intentar(breaker.call, servicio)", "breaker.call(servicio)", "¿Qué haces con lo que lanza una llamada?"),
 }
 test_right_b, test_wrong_b = CB5B.tests(RIGHT_B, WRONG_B)

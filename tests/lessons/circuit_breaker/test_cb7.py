@@ -7,7 +7,7 @@ CB7 = Master(
     same={
         "raise CircuitOpenError('pagos', self.estado, 1) → raise CircuitOpenError('pagos', self.estado, 2)": (
             "the seconds of retry_after are given, and nobody asks for them"
-        ),
+        )
     },
 )
 
@@ -49,7 +49,7 @@ RIGHT = {
                     raise
                 self.registrar("bien")
                 return valor
-        """,
+        """
 }
 
 _TAKES = "with self.candado:\n            if self.estado =="
@@ -61,11 +61,7 @@ WRONG = {
         "registrar('nada'), permitir() → True, permitir() → True: se esperaba False. ¿Cuántos permisos",
     ),
     "no permit back": ("self.permisos += 1", "pass", "¿Quién devuelve el permiso?"),
-    "takes without a lock": (
-        _TAKES,
-        _TAKES.replace("with self.candado", "if True"),
-        "mirar si hay permiso y ocuparlo",
-    ),
+    "takes without a lock": (_TAKES, _TAKES.replace("with self.candado", "if True"), "mirar si hay permiso y ocuparlo"),
     "registers without a lock": (
         _REGISTERS,
         _REGISTERS.replace("with self.candado", "if True"),
@@ -80,27 +76,15 @@ WRONG = {
     "an interrupt is bad": ("except Exception", "except BaseException", "llamar(interrumpirse)"),
     "no result": ("return valor", "pass", "¿Falta un return?"),
     "a number for a bool": ("return True", "return 1", "se esperaba True. Devolvió un número."),
-    "a late result decides": (
-        'if self.estado != "half-open":\n                return',
-        "",
-        "¿Estaba ya decidido",
-    ),
+    "a late result decides": ('if self.estado != "half-open":\n                return', "", "¿Estaba ya decidido"),
     "registers twice": (
         "except ValueError:\n            raise",
         "except ValueError:\n            self.registrar('nada')\n            raise",
         "llamar(equivocarse)",
     ),
-    "swallows": (
-        "except ValueError:\n            raise",
-        "except ValueError:\n            pass",
-        "no lanzó nada",
-    ),
+    "swallows": ("except ValueError:\n            raise", "except ValueError:\n            pass", "no lanzó nada"),
     "an object": ("Semiabierto = type('S', (), {'permitir': 1})()", "pasa la clase, sin crearla"),
-    "no parameters": (
-        "def __init__(self, permisos, exitos)",
-        "def __init__(self, permisos=1)",
-        "¿Qué parámetros tiene",
-    ),
+    "no parameters": ("def __init__(self, permisos, exitos)", "def __init__(self, permisos=1)", "¿Qué parámetros tiene"),
 }
 
 test_right, test_wrong = CB7.tests(RIGHT, WRONG)

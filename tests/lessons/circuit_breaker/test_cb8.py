@@ -28,40 +28,16 @@ WRONG = {
         "return llega(cb)\n\ndef ignorada",
         "que cumple los seis, devolvió False",
     ),
-    "two are not three": (
-        "fallar(cb, 1, ValueError), fallar(cb, 1)",
-        "fallar(cb, 1, ValueError)",
-        "ignorada",
-    ),
-    "no exception": (
-        "except Exception:\n        return True",
-        "except KeyError:\n        return True",
-        "tu código lanzó",
-    ),
+    "two are not three": ("fallar(cb, 1, ValueError), fallar(cb, 1)", "fallar(cb, 1, ValueError)", "ignorada"),
+    "no exception": ("except Exception:\n        return True", "except KeyError:\n        return True", "tu código lanzó"),
     "none returned": ("return True\n    return False", "return True", "entrada(nuevo) devolvió None"),
-    "the table flipped": (
-        "cumple(nuevo) for nombre",
-        "not cumple(nuevo) for nombre",
-        "no sale lo que dice tu tabla",
-    ),
-    "labkit's everywhere": (
-        "cumple(nuevo) for nombre",
-        "cumple(nuevo_labkit) for nombre",
-        "¿Con qué fábrica",
-    ),
+    "the table flipped": ("cumple(nuevo) for nombre", "not cumple(nuevo) for nombre", "no sale lo que dice tu tabla"),
+    "labkit's everywhere": ("cumple(nuevo) for nombre", "cumple(nuevo_labkit) for nombre", "¿Con qué fábrica"),
     "experiments in the table": ("cumple(nuevo) for nombre", "cumple for nombre", "se pide True o False"),
     "five rows": ('"tardío": tardio, ', "", "en tabla_auditoria falta: tardío"),
     "all of them": ("if not any(valores.values())", "if True", "alguna cumple"),
     "none of them": ("if not any(valores.values())", "if False", "falta en ninguna_cumple"),
-    "not one of the six": (
-        "ninguna_cumple = [fila for",
-        "ninguna_cumple = ['hilos'] + [fila for",
-        "no es uno de los seis",
-    ),
-    "a number": (
-        "ninguna_cumple = [fila for",
-        "ninguna_cumple = 2 and 2 or [fila for",
-        "ninguna_cumple es un número",
-    ),
+    "not one of the six": ("ninguna_cumple = [fila for", "ninguna_cumple = ['hilos'] + [fila for", "no es uno de los seis"),
+    "a number": ("ninguna_cumple = [fila for", "ninguna_cumple = 2 and 2 or [fila for", "ninguna_cumple es un número"),
 }
 test_right, test_wrong = CB8.tests(RIGHT, WRONG)

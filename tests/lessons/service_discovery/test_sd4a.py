@@ -97,21 +97,9 @@ WRONG_B = {
         "except requests.ConnectionError",
         "¿qué lanza requests cuando se agota",
     ),
-    "sorted": (
-        "[url for url in urls if sana(url)]",
-        "sorted(url for url in urls if sana(url))",
-        "en otro orden",
-    ),
-    "a set": (
-        "[url for url in urls if sana(url)]",
-        "{url for url in urls if sana(url)}",
-        "sanas devolvió un conjunto",
-    ),
-    "booleans": (
-        "[url for url in urls if sana(url)]",
-        "[sana(url) for url in urls]",
-        "algo que no estaba en la lista",
-    ),
+    "sorted": ("[url for url in urls if sana(url)]", "sorted(url for url in urls if sana(url))", "en otro orden"),
+    "a set": ("[url for url in urls if sana(url)]", "{url for url in urls if sana(url)}", "sanas devolvió un conjunto"),
+    "booleans": ("[url for url in urls if sana(url)]", "[sana(url) for url in urls]", "algo que no estaba en la lista"),
     "removes": (
         "return [url for url in urls if sana(url)]",
         "[urls.remove(url) for url in list(urls) if not sana(url)]\n    return urls",

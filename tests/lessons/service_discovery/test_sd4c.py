@@ -20,21 +20,13 @@ RIGHT_C = {
 }
 WRONG_C = {
     "once": ("while not fin.wait(timeout=0.05):", "if True:", "vigilar volvió sin que nadie activara fin"),
-    "five rounds": (
-        "while not fin.wait(timeout=0.05):",
-        "for _ in range(5):\n        fin.wait(0.05)",
-        "volvió sin que nadie",
-    ),
+    "five rounds": ("while not fin.wait(timeout=0.05):", "for _ in range(5):\n        fin.wait(0.05)", "volvió sin que nadie"),
     "in a thread": (
         "while not",
         "threading.Thread(target=sanas, args=([],)).start()\n    while False and not",
         "del hilo se ocupa quien llama",
     ),
-    "never ends": (
-        "while not fin.wait(timeout=0.05):",
-        "while True:\n        fin.wait(0.05)",
-        "¿cuándo lo mira tu bucle?",
-    ),
+    "never ends": ("while not fin.wait(timeout=0.05):", "while True:\n        fin.wait(0.05)", "¿cuándo lo mira tu bucle?"),
     "no pause": ("fin.wait(timeout=0.05)", "fin.is_set()", "¿qué pausa hace tu bucle?"),
     "2.9 s": ("timeout=0.05", "timeout=2.9", "entre una revisión y la siguiente esperas 2.9 s"),
     "reads once": (

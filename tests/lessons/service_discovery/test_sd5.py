@@ -21,21 +21,13 @@ RIGHT = {
             def vivas(self):
                 self._limpiar()
                 return tuple(self.desde)
-        """,
+        """
 }
 WRONG = {
     "its end included": ("ahora < fin", "ahora <= fin", "se esperaba False. ¿Estaba"),
-    "revives": (
-        "if url not in self.vivas()",
-        "if url not in self.vence",
-        "renovar('a') → True: se esperaba False. ¿Estaba",
-    ),
+    "revives": ("if url not in self.vivas()", "if url not in self.vence", "renovar('a') → True: se esperaba False. ¿Estaba"),
     "registers the unknown": ("return False\n", "pass\n", "¿Estaba, y su arriendo seguía en vigor?"),
-    "renews nothing": (
-        "return False\n        self.vence[url] = self.reloj() + self.ttl",
-        "return False",
-        "renovar('a')",
-    ),
+    "renews nothing": ("return False\n        self.vence[url] = self.reloj() + self.ttl", "return False", "renovar('a')"),
     "adds up": (
         "return False\n        self.vence[url] = self.reloj() + self.ttl",
         "return False\n        self.vence[url] += self.ttl",

@@ -104,11 +104,7 @@ WRONG = {
         "raise requests.ReadTimeout",
         "se pide ConnectionError",
     ),
-    "nothing": (
-        'raise ConnectionError("ninguna instancia contesta")',
-        "return None",
-        "se pide ConnectionError",
-    ),
+    "nothing": ('raise ConnectionError("ninguna instancia contesta")', "return None", "se pide ConnectionError"),
     "no limit": (_INSTANCE, "requests.get(url + ruta)", "¿lleva esa petición un tiempo límite"),
     "2 s": (_INSTANCE, _INSTANCE.replace("1)", "2)"), "¿lleva esa petición un tiempo límite"),
     "half a second": (_INSTANCE, _INSTANCE.replace("1)", "0.5)"), "no la esperaste"),

@@ -5,12 +5,4 @@ from labkit.course.lessons.circuit_breaker import cb3, cb4, cb5a, cb5b, cb6, cb7
 # Those that only a reader can judge.
 QUESTIONS = ("CB-1", "CB-2")
 
-EXERCISES = (
-    cb3.THRESHOLDS,
-    cb4.RECORD,
-    cb5a.RECOVERS,
-    cb5b.STORY,
-    cb6.WAITS,
-    cb7.HALF_OPEN,
-    cb8.AUDIT,
-)
+EXERCISES = (cb3.THRESHOLDS, cb4.RECORD, cb5a.RECOVERS, cb5b.STORY, cb6.WAITS, cb7.HALF_OPEN, cb8.AUDIT)

@@ -41,10 +41,7 @@ def is_complete(case: Case, table: Any, conclusion: Any) -> None:
             type(threshold) is int and threshold > 0,
             f"una clave de tabla_umbral es {threshold!r}: las claves son umbrales, enteros de 1 en adelante",
         )
-    case.expect(
-        len(table) >= 4,
-        f"tabla_umbral tiene {many(len(table), 'umbral', 'umbrales')} y se piden cuatro o más",
-    )
+    case.expect(len(table) >= 4, f"tabla_umbral tiene {many(len(table), 'umbral', 'umbrales')} y se piden cuatro o más")
 
 
 @THRESHOLDS.case("al repetir tus medidas")
@@ -60,18 +57,12 @@ def was_measured(case: Case, table: Any, conclusion: Any) -> None:
 
 @THRESHOLDS.case("con tu conclusión", raised="¿qué claves y qué valores lleva al_subir?")
 def follows(case: Case, table: Any, conclusion: Any) -> None:
-    case.expect(
-        isinstance(conclusion, Mapping),
-        f"al_subir es {kind(conclusion)}: usa un diccionario con las tres medidas",
-    )
+    case.expect(isinstance(conclusion, Mapping), f"al_subir es {kind(conclusion)}: usa un diccionario con las tres medidas")
     least, most = min(table), max(table)
     for name in COUNTS:
         case.expect(name in conclusion, f"en al_subir falta «{name}»")
         said = word(conclusion[name])
-        case.expect(
-            said in ("sube", "baja"),
-            f"en al_subir, «{name}» vale {shown(conclusion[name])}: se acepta sube o baja",
-        )
+        case.expect(said in ("sube", "baja"), f"en al_subir, «{name}» vale {shown(conclusion[name])}: se acepta sube o baja")
         before, after = table[least][name], table[most][name]
         case.expect(
             (said == "sube") == (after > before),

@@ -11,9 +11,7 @@ from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.races import Overtaking
 from labkit.exercises.wording import kind
 
-RECOVERS = Exercise(
-    "CB-5a", writes="servicio_que_se_recupera", call="servicio_que_se_recupera(fallos)", deadline=10
-)
+RECOVERS = Exercise("CB-5a", writes="servicio_que_se_recupera", call="servicio_que_se_recupera(fallos)", deadline=10)
 
 
 def model(fallos: int) -> Callable[[], str]:
@@ -33,10 +31,7 @@ def model(fallos: int) -> Callable[[], str]:
 def makes_a_function(case: Case, make: Any) -> None:
     service = make(3)
     case.expect(service is not None, "servicio_que_se_recupera no devolvió nada: ¿falta el return?")
-    case.expect(
-        callable(service),
-        f"servicio_que_se_recupera devolvió {kind(service)}: se pide una función sin argumentos",
-    )
+    case.expect(callable(service), f"servicio_que_se_recupera devolvió {kind(service)}: se pide una función sin argumentos")
 
 
 RECOVERS.stories(
@@ -50,14 +45,8 @@ RECOVERS.stories(
             lambda d: isinstance(d.found.error, requests.ConnectionError),
             "Es el error de requests, que es otra clase: se pide el de Python, que no hay que importar.",
         ),
-        (
-            lambda d: isinstance(d.found.value, BaseException),
-            "Un error se lanza, no se devuelve: ¿return o raise?",
-        ),
-        (
-            lambda d: d.wanted.error is not None,
-            "¿Cuántas tienen que fallar, y desde cuándo cuenta cada servicio?",
-        ),
+        (lambda d: isinstance(d.found.value, BaseException), "Un error se lanza, no se devuelve: ¿return o raise?"),
+        (lambda d: d.wanted.error is not None, "¿Cuántas tienen que fallar, y desde cuándo cuenta cada servicio?"),
         (lambda d: d.found.error is not None, "¿Cuándo deja de fallar, y vuelve a hacerlo?"),
     ],
     situation="llamada tras llamada",

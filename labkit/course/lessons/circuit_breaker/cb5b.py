@@ -70,9 +70,7 @@ def is_lived_and_not_computed(case: Case, historia: Any) -> None:
     historia(5)
     case.expect(made, "historia(5) no creó ningún CircuitBreaker: ¿quién cambia de estado ahí?")
     metrics = made[-1].metrics
-    case.equal(
-        metrics.failures, 5, "con historia(5), por tu circuito pasaron {found} fallos y se esperaban {wanted}"
-    )
+    case.equal(metrics.failures, 5, "con historia(5), por tu circuito pasaron {found} fallos y se esperaban {wanted}")
     case.expect(
         metrics.rejected == 0,
         f"con historia(5), el circuito rechazó {metrics.rejected}: con 10 segundos de espera y 10 de reloj después de "

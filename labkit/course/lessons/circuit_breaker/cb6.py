@@ -42,9 +42,7 @@ def measure(wait: float, load: str) -> Mapping[str, float]:
 
 @WAITS.case("con la tabla", raised="¿guardas en la tabla lo que devuelve medir_espera?")
 def is_complete(case: Case, table: Any, indifferent: Any, better: Any) -> None:
-    case.expect(
-        isinstance(table, Mapping), f"tabla_espera es {kind(table)}: usa un diccionario con las dos cargas"
-    )
+    case.expect(isinstance(table, Mapping), f"tabla_espera es {kind(table)}: usa un diccionario con las dos cargas")
     for load in BETWEEN:
         case.expect(load in table, f"en tabla_espera falta la carga «{load}»")
         expect_table(case, f"tabla_espera[{load!r}]", table[load], ASKED, SEEN, "medir_espera")
@@ -77,6 +75,5 @@ def follows(case: Case, table: Any, indifferent: Any, better: Any) -> None:
     before, after = table["alta"][1][name], table["alta"][60][name]
     case.expect(
         after > before if name == "bien" else after < before,
-        f"dices que mejora «{name}», y con carga alta pasa de {before} (1 s) a {after} (60 s): "
-        "¿es mejor más, o menos?",
+        f"dices que mejora «{name}», y con carga alta pasa de {before} (1 s) a {after} (60 s): ¿es mejor más, o menos?",
     )

@@ -75,10 +75,7 @@ HALF_OPEN.stories(
     length=6,
     hints=[
         (lambda d: d.found.value is True and "registrar('nada')" in d.steps, "¿Cuántos permisos devolviste?"),
-        (
-            lambda d: d.found.value is False and any("registrar" in step for step in d.steps),
-            "¿Quién devuelve el permiso?",
-        ),
+        (lambda d: d.found.value is False and any("registrar" in step for step in d.steps), "¿Quién devuelve el permiso?"),
         (lambda d: d.attribute and len(d.steps) > 2, "¿Estaba ya decidido, o faltaba alguna prueba?"),
     ],
     situation="al permitir y registrar",
@@ -111,9 +108,7 @@ HALF_OPEN.stories(
 
 HALF_OPEN.races(
     Model,
-    Overtaking(
-        "1, 1", ("permitir()",), ("permitir()",), think="¿Qué pasa entre mirar si hay permiso y ocuparlo?"
-    ),
+    Overtaking("1, 1", ("permitir()",), ("permitir()",), think="¿Qué pasa entre mirar si hay permiso y ocuparlo?"),
     Overtaking(
         "1, 1",
         ("permitir()",),
@@ -137,12 +132,7 @@ HALF_OPEN.races(
             after=("permitir()", "permitir()", "permitir()"),
             think="¿Qué leyó uno que el otro cambió? ¿Estaba ya decidido?",
         )
-        for successes, first, second in (
-            (2, "bien", "bien"),
-            (1, "bien", "mal"),
-            (1, "mal", "bien"),
-            (9, "nada", "nada"),
-        )
+        for successes, first, second in ((2, "bien", "bien"), (1, "bien", "mal"), (1, "mal", "bien"), (9, "nada", "nada"))
     ),
     sees=["estado"],
 )

@@ -72,13 +72,10 @@ def experiments_tell_good_from_bad(case: Case, *things: Any) -> None:
     for name in WRITTEN:
         for circuit, make in _circuits().items():
             found, right = written[name](make), circuit != name
-            case.expect(
-                isinstance(found, bool), f"{name}(nuevo) devolvió {kind(found)}: se pide True o False"
-            )
+            case.expect(isinstance(found, bool), f"{name}(nuevo) devolvió {kind(found)}: se pide True o False")
             what = "que no lo cumple" if circuit == name else "que cumple los seis"
             case.expect(
-                found is right,
-                f"{name}, con un circuito {what}, devolvió {found}: ¿qué provoca tu experimento, y en qué orden?",
+                found is right, f"{name}, con un circuito {what}, devolvió {found}: ¿qué provoca tu experimento, y en qué orden?"
             )
 
 
@@ -90,8 +87,7 @@ def _plain(name: object) -> str:
 def table_is_complete(case: Case, *things: Any) -> None:
     table = things[-2]
     case.expect(
-        isinstance(table, Mapping),
-        f"tabla_auditoria es {kind(table)}: usa un diccionario que dé, para cada invariante, su fila",
+        isinstance(table, Mapping), f"tabla_auditoria es {kind(table)}: usa un diccionario que dé, para cada invariante, su fila"
     )
     rows = {_plain(name): row for name, row in table.items()}
     missing = [name for name in INVARIANTS if _plain(name) not in rows]
@@ -139,10 +135,7 @@ def conclusion_follows(case: Case, *things: Any) -> None:
     case.expect(wanted <= said, "según tu tabla, falta en ninguna_cumple un invariante que no cumple ninguna")
 
 
-@AUDIT.case(
-    "al repetir tus experimentos",
-    raised="¿cambiaste los tres experimentos dados? Ejecuta sus celdas otra vez",
-)
+@AUDIT.case("al repetir tus experimentos", raised="¿cambiaste los tres experimentos dados? Ejecuta sus celdas otra vez")
 def table_was_measured(case: Case, *things: Any) -> None:
     rows = {_plain(name): row for name, row in things[-2].items()}
     makers = _libraries()

@@ -5,12 +5,4 @@ from labkit.course.lessons.service_discovery import sd2, sd3, sd4a, sd4b, sd4c, 
 # Those that only a reader can judge.
 QUESTIONS = ("SD-1",)
 
-EXERCISES = (
-    sd2.THIRD,
-    sd3.NOTICES,
-    sd4a.HEALTH_APP,
-    sd4b.HEALTHY,
-    sd4c.WATCH,
-    sd5.LEASES,
-    sd6.CLIENT,
-)
+EXERCISES = (sd2.THIRD, sd3.NOTICES, sd4a.HEALTH_APP, sd4b.HEALTHY, sd4c.WATCH, sd5.LEASES, sd6.CLIENT)

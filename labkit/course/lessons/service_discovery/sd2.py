@@ -24,19 +24,13 @@ def answers(case: Case, registry: Any, third: Any, balance: Any) -> None:
         not isinstance(third, Group),
         "tercera es un grupo de servicios: hace falta una sola instancia. ¿Qué le pediste a labkit.serve?",
     )
-    case.expect(
-        isinstance(third, Service),
-        f"tercera es {kind(third)}: guarda en ella el servicio que devuelve labkit.serve",
-    )
+    case.expect(isinstance(third, Service), f"tercera es {kind(third)}: guarda en ella el servicio que devuelve labkit.serve")
     case.expect(
         third.name == "envios-tercera",
         f"tercera se llama {third.name} y se pide envios-tercera. Servir con un nombre que ya existe sustituye al "
         f"anterior: si pasó, {_PREPARE}",
     )
-    case.expect(
-        third.state == messages.RUNNING,
-        f"el estado de tercera es «{third.state}»: tiene que quedarse corriendo",
-    )
+    case.expect(third.state == messages.RUNNING, f"el estado de tercera es «{third.state}»: tiene que quedarse corriendo")
     status = get(case, third, "/stock/42").status_code
     case.equal(status, 200, "GET /stock/42 de tercera contestó {found}: ¿sirve la misma aplicación?")
 
@@ -75,16 +69,13 @@ def is_even(case: Case, registry: Any, third: Any, balance: Any) -> None:
     strange = [key for key in balance if not isinstance(key, str) or not key.startswith("http")]
     case.expect(
         not strange,
-        f"las claves de reparto no son direcciones, como {shown(strange[:1])}: cuenta lo que devuelve buscar, no "
-        "quién contestó",
+        f"las claves de reparto no son direcciones, como {shown(strange[:1])}: cuenta lo que devuelve buscar, no quién contestó",
     )
     case.expect(
         all(type(times) is int for times in balance.values()),
         "los valores de reparto no son números enteros: cuenta cuántas veces salió cada dirección",
     )
-    case.expect(
-        third.url in balance, "en reparto no sale la dirección de tercera: ¿mediste antes de registrarla?"
-    )
+    case.expect(third.url in balance, "en reparto no sale la dirección de tercera: ¿mediste antes de registrarla?")
     total = "reparto suma {found} y se piden 30 búsquedas: ¿cuántas veces llamas a buscar en cada vuelta?"
     case.equal(sum(balance.values()), 30, total)
     counts = sorted(balance.values())

@@ -24,20 +24,13 @@ def is_complete(case: Case, table: Any, still: Any) -> None:
 def shows_the_stop(case: Case, table: Any, still: Any) -> None:
     alive, stopped, again = (table[moment] for moment in _MOMENTS)
     known, lost = alive["direcciones"], stopped["sin respuesta"]
-    case.equal(
-        alive["sin respuesta"],
-        0,
-        "con todas vivas quedaron {found} compras sin respuesta: ¿estaba ya alguna detenida?",
-    )
+    case.equal(alive["sin respuesta"], 0, "con todas vivas quedaron {found} compras sin respuesta: ¿estaba ya alguna detenida?")
     case.expect(
         known >= 2,
         f"con todas vivas se repartió {known} dirección: tienen que ser dos o tres; ejecuta otra vez la celda que "
         "prepara los ejercicios",
     )
-    case.expect(
-        lost > 0,
-        "con una detenida no falló ninguna compra: ¿mediste después de detenerla, y estaba registrada?",
-    )
+    case.expect(lost > 0, "con una detenida no falló ninguna compra: ¿mediste después de detenerla, y estaba registrada?")
     least, most = math.ceil(_PURCHASES / known - 1), math.floor(_PURCHASES / known + 1)
     case.expect(
         least <= lost <= most,
@@ -59,6 +52,4 @@ def shows_the_stop(case: Case, table: Any, still: Any) -> None:
 @NOTICES.case("con tu conclusión")
 def follows(case: Case, table: Any, still: Any) -> None:
     case.expect(isinstance(still, bool), f"sigue_repartida es {kind(still)}: escribe True o False")
-    case.expect(
-        still, "dices que no se repartía, pero en tu tabla fallaron compras: ¿de dónde salió esa dirección?"
-    )
+    case.expect(still, "dices que no se repartía, pero en tu tabla fallaron compras: ¿de dónde salió esa dirección?")

@@ -18,9 +18,7 @@ def well(case: Case, make: Any) -> None:
     health = get(case, service, "/health").status_code
     case.equal(health, 200, "GET /health contestó {found} con la instancia bien: ¿existe la ruta?")
     stock = get(case, service, "/stock/42")
-    case.equal(
-        stock.status_code, 200, "GET /stock/42 contestó {found}: la salud se añade, lo demás sigue igual"
-    )
+    case.equal(stock.status_code, 200, "GET /stock/42 contestó {found}: la salud se añade, lo demás sigue igual")
     name = (json_object(stock) or {}).get("instancia")
     case.expect(
         name == "envios-prueba",
@@ -43,16 +41,10 @@ def broken(case: Case, make: Any) -> None:
             health.status_code != 200,
             f"con AVERIADA={broken!r}, /health sigue contestando 200: ¿cuándo miras app.config, y qué valores son verdaderos?",
         )
-        case.equal(
-            health.status_code,
-            503,
-            "con AVERIADA activada, /health contestó {found}: se pide 503, «ahora no puedo»",
-        )
+        case.equal(health.status_code, 503, "con AVERIADA activada, /health contestó {found}: se pide 503, «ahora no puedo»")
     stock = get(case, service, "/stock/42").status_code
     case.equal(
-        stock,
-        200,
-        "con AVERIADA activada, GET /stock/42 contestó {found}: contesta como antes. ¿A qué rutas afecta tu código?",
+        stock, 200, "con AVERIADA activada, GET /stock/42 contestó {found}: contesta como antes. ¿A qué rutas afecta tu código?"
     )
     status = get(case, neighbour, "/health").status_code
     case.equal(status, 200, "una instancia está averiada y /health de otra contestó {found}: ¿qué comparten?")

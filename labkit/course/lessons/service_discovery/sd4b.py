@@ -16,33 +16,21 @@ def _well(street: Street, given: list[str]) -> list[str]:
     found = street.answer(own)
     street.expect(own == given, "sanas cambió la lista que recibió: ¿de quién es esa lista?")
     street.expect(found is not None, "sanas no devolvió nada: ¿falta el return?")
-    street.expect(
-        isinstance(found, list | tuple), f"sanas devolvió {kind(found)}: se pide una lista de direcciones"
-    )
-    street.expect(
-        all(url in given for url in found),
-        "sanas devolvió algo que no estaba en la lista: se piden sus direcciones",
-    )
+    street.expect(isinstance(found, list | tuple), f"sanas devolvió {kind(found)}: se pide una lista de direcciones")
+    street.expect(all(url in given for url in found), "sanas devolvió algo que no estaba en la lista: se piden sus direcciones")
     street.expect(len(set(found)) == len(found), "sanas devolvió una dirección más de una vez")
     return list(found)
 
 
-@HEALTHY.case(
-    "con todas las direcciones sanas", raised="¿qué hace sanas con una instancia que contesta bien?"
-)
+@HEALTHY.case("con todas las direcciones sanas", raised="¿qué hace sanas con una instancia que contesta bien?")
 def all_well(street: Street) -> None:
     instances = unsorted([street.instance(f"envios-{n}") for n in (1, 2, 3)])
     urls = [each.url for each in instances]
     found = _well(street, urls)
     reached = paths(*instances)
     street.expect(reached, "a las tres instancias no les llegó ninguna petición: ¿a qué dirección llamas?")
-    street.expect(
-        reached == {"/health"},
-        f"a las instancias les llegó {', '.join(sorted(reached))}: se pregunta en /health",
-    )
-    street.expect(
-        sorted(found) == sorted(urls), f"las tres contestan 200 y sanas devolvió {len(found)}: ¿cuál falta?"
-    )
+    street.expect(reached == {"/health"}, f"a las instancias les llegó {', '.join(sorted(reached))}: se pregunta en /health")
+    street.expect(sorted(found) == sorted(urls), f"las tres contestan 200 y sanas devolvió {len(found)}: ¿cuál falta?")
     street.expect(found == urls, "están las tres, pero en otro orden: ¿qué pasaría con los turnos?")
     street.equal(asked(*instances), [1, 1, 1], "a las instancias les preguntaste {found} veces: basta una")
 
@@ -58,31 +46,23 @@ def one_dead(street: Street) -> None:
     found = _well(street, [first, DEAD, last])
     street.expect(DEAD not in found, "sanas devolvió una dirección en la que no escucha nadie")
     street.expect(
-        found == [first, last],
-        f"con una muerta entre dos sanas devolvió {len(found)}: ¿se perdió alguna que sí contesta?",
+        found == [first, last], f"con una muerta entre dos sanas devolvió {len(found)}: ¿se perdió alguna que sí contesta?"
     )
 
 
 @HEALTHY.case(
-    "con instancias que contestan, pero no 200",
-    raised="un 503 también es una respuesta: ¿qué hace tu código con ella?",
+    "con instancias que contestan, pero no 200", raised="un 503 también es una respuesta: ¿qué hace tu código con ella?"
 )
 def wrong_status(street: Street) -> None:
     others = {street.instance(status=status).url: status for status in (503, 500, 404, 204)}
     well = street.instance("sana").url
     found = _well(street, [*others, well])
     for url, status in others.items():
-        street.expect(
-            url not in found, f"una instancia contestó {status} en /health y sanas la dio por buena"
-        )
+        street.expect(url not in found, f"una instancia contestó {status} en /health y sanas la dio por buena")
     street.expect(found == [well], "la que contestó 200 no está en el resultado")
 
 
-@HEALTHY.case(
-    "con instancias que tardan en contestar",
-    raised="¿qué lanza requests cuando se agota el tiempo?",
-    late=_LIMIT,
-)
+@HEALTHY.case("con instancias que tardan en contestar", raised="¿qué lanza requests cuando se agota el tiempo?", late=_LIMIT)
 def a_second_is_a_second(street: Street) -> None:
     well = street.instance("sana").url
 

@@ -38,10 +38,7 @@ def goes_on(watch: Watch) -> None:
     stays = watch.instance("fija", before=lambda: rounds.append(0)).url
     goes = watch.instance("viene y va")
     registry = watch.over(stays, goes.url)
-    watch.until(
-        lambda: len(rounds) > 1,
-        "a los 6 segundos vigilar no había hecho dos revisiones: ¿a qué espera tu bucle?",
-    )
+    watch.until(lambda: len(rounds) > 1, "a los 6 segundos vigilar no había hecho dos revisiones: ¿a qué espera tu bucle?")
     goes.kill()
     watch.until(
         lambda: goes.url not in registry.urls,
@@ -57,8 +54,7 @@ def goes_on(watch: Watch) -> None:
     seen = len(rounds)
     watch.until(lambda: len(rounds) > seen + 2, "vigilar dejó de revisar")
     watch.expect(
-        goes.url in registry.urls,
-        "una instancia murió, volvió y se registró otra vez, y la quitaste: ¿qué recuerdas de antes?",
+        goes.url in registry.urls, "una instancia murió, volvió y se registró otra vez, y la quitaste: ¿qué recuerdas de antes?"
     )
     watch.expect(stays in registry.urls, "la que sigue viva ya no está en el registro")
 
@@ -78,8 +74,7 @@ def is_not_alone(watch: Watch) -> None:
     watch.finish.set()
     watch.eventually(watch.future.done)  # it may be about to change more: let it come to the end of its round
     watch.expect(
-        newcomer in registry.urls,
-        "una instancia se registró mientras revisabas y la perdiste: ¿qué lista decide a quién quitas?",
+        newcomer in registry.urls, "una instancia se registró mientras revisabas y la perdiste: ¿qué lista decide a quién quitas?"
     )
     watch.expect(
         leaver not in registry.urls,
@@ -94,20 +89,14 @@ def keeps_its_pace(watch: Watch) -> None:
     wanted = "se pide revisar al menos una vez por segundo"
     watch.until(lambda: len(rounds) > 5, f"en 8 segundos vigilar hizo {len(rounds)} revisiones: {wanted}", 8)
     asked, gap = watch.finish.longest, min(after - before for before, after in itertools.pairwise(rounds))
-    watch.expect(
-        asked <= 1 and gap <= _MOST,
-        f"entre una revisión y la siguiente esperas {max(asked, gap):.1f} s: {wanted}",
-    )
+    watch.expect(asked <= 1 and gap <= _MOST, f"entre una revisión y la siguiente esperas {max(asked, gap):.1f} s: {wanted}")
     registry.urls = []
     before, began = registry.reads, time.monotonic()
     watch.never(lambda: registry.reads - before > 100)
     often = (registry.reads - before) / (time.monotonic() - began)
     watch.expect(
-        often <= _BUSY,
-        f"con el registro vacío, vigilar lo leyó {often:.0f} veces por segundo: ¿qué pausa hace tu bucle?",
+        often <= _BUSY, f"con el registro vacío, vigilar lo leyó {often:.0f} veces por segundo: ¿qué pausa hace tu bucle?"
     )
     watch.expect_running()
     watch.finish.set()
-    watch.expect(
-        watch.eventually(watch.future.done), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?"
-    )
+    watch.expect(watch.eventually(watch.future.done), "fin está activado y vigilar sigue: ¿cuándo lo mira tu bucle?")

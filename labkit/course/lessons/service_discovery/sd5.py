@@ -10,12 +10,7 @@ from labkit.exercises.expectations import expect_methods
 from labkit.exercises.stories import Difference
 from labkit.waiting import ManualClock
 
-LEASES = Exercise(
-    "SD-5",
-    writes="Arriendos",
-    call="Arriendos(ttl, reloj)",
-    methods=("registrar(url)", "renovar(url)", "vivas()"),
-)
+LEASES = Exercise("SD-5", writes="Arriendos", call="Arriendos(ttl, reloj)", methods=("registrar(url)", "renovar(url)", "vivas()"))
 
 
 class Model:
@@ -65,14 +60,7 @@ LEASES.stories(
     Model,
     made_with=["30, reloj"],
     world=_world,
-    steps=[
-        "registrar('a')",
-        "registrar('b')",
-        "renovar('a')",
-        "vivas()",
-        "pasan(10)",
-        "pasan(20)",
-    ],
+    steps=["registrar('a')", "registrar('b')", "renovar('a')", "vivas()", "pasan(10)", "pasan(20)"],
     length=5,
     hints=[
         (
@@ -81,10 +69,7 @@ LEASES.stories(
         ),
         (lambda d: d.last.startswith("renovar"), "¿Qué devuelve renovar, y cuándo?"),
         (_after("registrar"), "¿Desde cuándo cuenta el arriendo, cuánto dura, y sigue el orden de registro?"),
-        (
-            _after("renovar"),
-            "¿Desde cuándo cuenta el arriendo renovado, y qué no cambia si no se pudo renovar?",
-        ),
+        (_after("renovar"), "¿Desde cuándo cuenta el arriendo renovado, y qué no cambia si no se pudo renovar?"),
     ],
     think="¿Cambia algo mirar?",
     situation="con un reloj que avanza",

@@ -8,9 +8,7 @@ from labkit.course.lessons.service_discovery.shop import Shop
 from labkit.course.lessons.service_discovery.street import DEAD, asked, paths
 from labkit.exercises.exercise import Exercise
 
-CLIENT = Exercise(
-    "SD-6", writes="Cliente", call="Cliente(registro)", methods=("pedir(ruta)",), scene=Shop, deadline=15
-)
+CLIENT = Exercise("SD-6", writes="Cliente", call="Cliente(registro)", methods=("pedir(ruta)",), scene=Shop, deadline=15)
 
 
 @CLIENT.case("con todo en marcha", raised="¿qué devuelve el registro, y qué pides a la instancia?")
@@ -18,56 +16,36 @@ def all_running(shop: Shop) -> None:
     shop.three()
     turns = [shop.ask("con todo en marcha", f"/stock/{n}").json()["instancia"] for n in range(12)]
     wanted = {f"/stock/{n}" for n in range(12)}
-    shop.equal(
-        paths(*shop.instances), wanted, "se pidieron /stock/0 a /stock/11 y a las instancias llegó {found}"
-    )
-    shop.equal(
-        asked(shop.listing), [12], "en 12 llamadas preguntaste {found} veces al registro: una por llamada"
-    )
+    shop.equal(paths(*shop.instances), wanted, "se pidieron /stock/0 a /stock/11 y a las instancias llegó {found}")
+    shop.equal(asked(shop.listing), [12], "en 12 llamadas preguntaste {found} veces al registro: una por llamada")
     counts = [turns.count(name) for name in sorted(set(turns))]
-    shop.equal(
-        counts, [4, 4, 4], "doce llamadas se repartieron {found} entre tres instancias: ¿a quién le toca?"
-    )
+    shop.equal(counts, [4, 4, 4], "doce llamadas se repartieron {found} entre tres instancias: ¿a quién le toca?")
     shop.expect(turns == turns[:3] * 4, "a cada una le tocaron cuatro de doce, pero no por turnos")
 
 
-@CLIENT.case(
-    "si la lista cambia, y con dos clientes", raised="¿qué pasa cuando la lista es más corta que antes?"
-)
+@CLIENT.case("si la lista cambia, y con dos clientes", raised="¿qué pasa cuando la lista es más corta que antes?")
 def list_changes(shop: Shop) -> None:
     shop.three()
     shop.ask("con tres instancias"), shop.ask("con tres instancias")
     shop.urls[:] = [shop.instances[2].url]
     found = shop.new_calls(lambda: [shop.ask("con la lista nueva") for _ in range(2)])
-    shop.equal(
-        found, [0, 0, 2], "el registro dio otra lista y las llamadas se repartieron {found}: ¿cuál usas?"
-    )
+    shop.equal(found, [0, 0, 2], "el registro dio otra lista y las llamadas se repartieron {found}: ¿cuál usas?")
     shop.client = shop.answer(DEAD)
     shop.expect_nobody("un cliente nuevo, de un registro que no contesta")
 
 
-@CLIENT.case(
-    "si el registro muere o contesta con un error", raised="¿qué lista te queda cuando no hay lista?"
-)
+@CLIENT.case("si el registro muere o contesta con un error", raised="¿qué lista te queda cuando no hay lista?")
 def registry_is_lost(shop: Shop) -> None:
     shop.three().ask("con el registro en marcha")
     shop.fails = True
-    found = shop.new_calls(
-        lambda: [shop.ask("el registro contestó 500, y antes dio una lista buena") for _ in range(3)]
-    )
-    shop.equal(
-        found,
-        [1, 1, 1],
-        "con un registro que contesta 500, tres llamadas se repartieron {found}: los turnos siguen",
-    )
+    found = shop.new_calls(lambda: [shop.ask("el registro contestó 500, y antes dio una lista buena") for _ in range(3)])
+    shop.equal(found, [1, 1, 1], "con un registro que contesta 500, tres llamadas se repartieron {found}: los turnos siguen")
     shop.listing.kill()
     found = shop.new_calls(lambda: [shop.ask("sin registro, pero con una lista buena") for _ in range(3)])
     shop.equal(found, [1, 1, 1], "sin registro, tres llamadas se repartieron {found}: los turnos siguen")
 
 
-@CLIENT.case(
-    "si mueren instancias", raised="¿cuántas instancias pruebas antes de rendirte, y qué queda por probar?"
-)
+@CLIENT.case("si mueren instancias", raised="¿cuántas instancias pruebas antes de rendirte, y qué queda por probar?")
 def instances_die(shop: Shop) -> None:
     shop.three()
     for number in (1, 0):
@@ -83,21 +61,15 @@ def instances_die(shop: Shop) -> None:
     shop.equal(found, [1, 1, 1], "todas volvieron y el reparto es {found}: ¿qué le quitas a la última lista?")
 
 
-@CLIENT.case(
-    "si una instancia contesta con un error", raised="un error también es una respuesta: ¿qué haces con ella?"
-)
+@CLIENT.case("si una instancia contesta con un error", raised="un error también es una respuesta: ¿qué haces con ella?")
 def instance_errs(shop: Shop) -> None:
     for status in (500, 404):
         shop.open(*(shop.instance(f"envios-{n}", status) for n in (1, 2)))
         found = shop.new_calls(partial(shop.ask, f"con instancias que contestan {status}", status=status))
-        shop.equal(
-            sum(found), 1, f"una contestó {status} y llamaste a {{found}}: eso también es una respuesta"
-        )
+        shop.equal(sum(found), 1, f"una contestó {status} y llamaste a {{found}}: eso también es una respuesta")
 
 
-@CLIENT.case(
-    "si no contesta nadie", late="¿cuántas veces pruebas cada instancia? ¿Das vueltas a una lista vacía?"
-)
+@CLIENT.case("si no contesta nadie", late="¿cuántas veces pruebas cada instancia? ¿Das vueltas a una lista vacía?")
 def nobody_answers(shop: Shop) -> None:
     shop.open(shop.mute(), shop.mute())
     found = shop.new_calls(lambda: shop.expect_nobody("con dos instancias que cuelgan sin contestar"))
@@ -109,11 +81,7 @@ def nobody_answers(shop: Shop) -> None:
 _LIMIT = "¿lleva esa petición un tiempo límite, y de cuántos segundos?"
 
 
-@CLIENT.case(
-    "si una instancia tarda en contestar",
-    raised="¿qué lanza requests cuando se agota el tiempo?",
-    late=_LIMIT,
-)
+@CLIENT.case("si una instancia tarda en contestar", raised="¿qué lanza requests cuando se agota el tiempo?", late=_LIMIT)
 def slow_instance(shop: Shop) -> None:
     well = shop.instance("rápida")
 
@@ -129,9 +97,7 @@ def slow_instance(shop: Shop) -> None:
     shop.expect_nobody("con una sola instancia, que tarda más de un segundo")
 
 
-@CLIENT.case(
-    "si el registro tarda en contestar", raised="¿qué lanza requests cuando se agota el tiempo?", late=_LIMIT
-)
+@CLIENT.case("si el registro tarda en contestar", raised="¿qué lanza requests cuando se agota el tiempo?", late=_LIMIT)
 def slow_registry(shop: Shop) -> None:
     old, new = shop.instance("de la lista vieja"), shop.instance("de la lista nueva")
 

@@ -35,12 +35,8 @@ class Shop(Street):
         answer = self.client.pedir(path)
         self.expect(answer is not None, "pedir no devolvió nada: ¿falta el return?")
         found = getattr(answer, "status_code", None)
-        self.expect(
-            found is not None, f"{situation}, pedir devolvió {kind(answer)}: se pide la respuesta de requests"
-        )
-        self.expect(
-            found == status, f"{situation}, la respuesta es {found} y una instancia contestaba {status}"
-        )
+        self.expect(found is not None, f"{situation}, pedir devolvió {kind(answer)}: se pide la respuesta de requests")
+        self.expect(found == status, f"{situation}, la respuesta es {found} y una instancia contestaba {status}")
         return answer  # type: ignore[no-any-return]
 
     def expect_nobody(self, situation: str) -> None:
@@ -51,9 +47,7 @@ class Shop(Street):
             return
         except Exception as error:
             name = type(error).__name__
-            self.fail(
-                f"{situation}, pedir lanzó {name}: se pide ConnectionError, que quien llama sabe tratar"
-            )
+            self.fail(f"{situation}, pedir lanzó {name}: se pide ConnectionError, que quien llama sabe tratar")
         self.fail(f"{situation}, pedir devolvió {kind(answer)}: se pide ConnectionError")
 
     def new_calls(self, calls: Callable[[], object]) -> list[int]:

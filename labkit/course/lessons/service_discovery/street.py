@@ -20,9 +20,7 @@ DEAD = "http://127.0.0.1:9"  # the discard port, on which nothing listens
 class Street(Scene):
     """Instances of `envios`, each with a name, and a registry that lists them."""
 
-    def instance(
-        self, name: str = "envios-1", status: int = 200, before: Callable[[], object] = lambda: None
-    ) -> Service:
+    def instance(self, name: str = "envios-1", status: int = 200, before: Callable[[], object] = lambda: None) -> Service:
         """Start an instance that answers `status` on every path, after calling `before`."""
 
         def answer(path: str) -> Any:

@@ -83,9 +83,7 @@ class Watch(Street):
             return
         error = self.future.exception()
         if isinstance(error, AttributeError) and error.obj in (self.registro, self.finish):
-            self.fail(
-                f"vigilar lanzó {described(error)}: recibe el registro y después fin. ¿En qué orden los usas?"
-            )
+            self.fail(f"vigilar lanzó {described(error)}: recibe el registro y después fin. ¿En qué orden los usas?")
         self.expect(error is None, f"vigilar lanzó {described(error)}" if error else "")
         self.fail(
             "vigilar volvió sin que nadie activara fin: ¿quién revisa a partir de entonces? Si arrancaste un hilo, "

@@ -1,23 +1,21 @@
-"""The exercise of 00_inicio."""
+"""IN-1: a first service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from labkit.course.lessons.old_expectations import expect_call, flask_app, get, json_object
 from labkit.exercises.exercise import Case, Exercise
-from labkit.exercises.serving import running
+from labkit.exercises.expectations import flask_app, get, json_object
 
-CATALOGO = Exercise("IN-1", writes="catalogo_de", deadline=10)
+CATALOGO = Exercise("IN-1", writes="catalogo_de", call="catalogo_de(name)", deadline=10)
 
 _LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devolverla"
 
 
 @CATALOGO.case("con un libro que está en LIBROS", raised="¿qué usa tu función antes de devolver?", late=_LATE)
 def known_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
-    expect_call(case, catalogo_de, "catalogo_de(name)")
-    service = case.enter(running(flask_app(case, catalogo_de, "prueba-1")))
+    service = case.serve(flask_app(case, catalogo_de, "prueba-1"))
     for isbn, title in (("42", "Rayuela"), ("43", "Pedro Páramo")):
         answer = get(case, service, f"/libros/{isbn}")
         case.expect(
@@ -30,14 +28,12 @@ def known_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
             case.fail(f"GET /libros/{isbn} no contestó un objeto JSON: ¿qué devuelve tu ruta?")
         for key in ("titulo", "instancia"):
             case.expect(key in data, f"el JSON trae {sorted(data)}: falta {key}")
-        case.expect(
-            data["titulo"] == title, f"el título del {isbn} fue {data['titulo']!r}: ¿lo buscas en LIBROS?"
-        )
+        case.expect(data["titulo"] == title, f"el título del {isbn} fue {data['titulo']!r}: ¿lo buscas en LIBROS?")
 
 
 @CATALOGO.case("con un libro que no está", raised="¿se puede llamar a tu función más de una vez?", late=_LATE)
 def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
-    service = case.enter(running(flask_app(case, catalogo_de, "prueba-1")))
+    service = case.serve(flask_app(case, catalogo_de, "prueba-1"))
     answer = get(case, service, "/libros/no-existe")
     case.expect(
         answer.status_code == 404,
@@ -47,17 +43,13 @@ def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     data = json_object(answer)
     case.expect(
         data is not None and "error" in data,
-        "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»: "
-        "¿quién escribió esa respuesta, tú o Flask?",
+        "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»: ¿quién escribió esa respuesta, tú o Flask?",
     )
 
 
 @CATALOGO.case("con dos instancias a la vez", raised="¿comparten algo las dos aplicaciones?", late=_LATE)
 def two_instances(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     names = ["prueba-1", "prueba-2"]
-    services = [case.enter(running(flask_app(case, catalogo_de, name))) for name in names]
+    services = [case.serve(flask_app(case, catalogo_de, name)) for name in names]
     said = [(json_object(get(case, each, "/libros/43")) or {}).get("instancia") for each in services]
     case.expect(said == names, f"se llaman {names} y dicen ser {said}: ¿de dónde saca cada una su nombre?")
-
-
-EXERCISES = (CATALOGO,)

@@ -1,0 +1,146 @@
+"""BH-7: a bounded group of threads, and a flood."""
+
+from answers import Master
+
+BH7A = Master("BH-7a")
+RIGHT_A = {
+    "a bounded queue": """
+        import queue
+        class GrupoAcotado:
+            def __init__(self, hilos, cola):
+                self.cola, self.candado = queue.Queue(maxsize=cola), threading.Lock()
+                self.aceptadas = self.rechazadas = 0
+                for _ in range(hilos):
+                    threading.Thread(target=self._trabajar, daemon=True).start()
+            def _trabajar(self):
+                while True:
+                    funcion = self.cola.get()
+                    try:
+                        funcion()
+                    except BaseException:
+                        pass
+                    finally:
+                        self.cola.task_done()
+            def entregar(self, funcion):
+                with self.candado:
+                    try:
+                        self.cola.put_nowait(funcion)
+                    except queue.Full:
+                        self.rechazadas += 1
+                        return False
+                    self.aceptadas += 1
+                    return True
+            def cerrar(self):
+                self.cola.join()
+        """,
+    "a count of those inside": """
+        class GrupoAcotado:
+            def __init__(self, hilos, cola):
+                self.grupo, self.caben = ThreadPoolExecutor(hilos), hilos + cola
+                self.candado, self.dentro = threading.Condition(), 0
+                self.aceptadas = self.rechazadas = 0
+            def entregar(self, funcion):
+                with self.candado:
+                    if self.dentro == self.caben:
+                        self.rechazadas += 1
+                        return False
+                    self.dentro += 1
+                    self.aceptadas += 1
+                self.grupo.submit(self._hacer, funcion)
+                return True
+            def _hacer(self, funcion):
+                try:
+                    funcion()
+                finally:
+                    with self.candado:
+                        self.dentro -= 1
+                        self.candado.notify_all()
+            def cerrar(self):
+                with self.candado:
+                    self.candado.wait_for(lambda: self.dentro == 0)
+                self.grupo.shutdown()
+        """,
+}
+WRONG_A = {
+    "waits for room": ("blocking=False", "timeout=0.1", "¿espera entregar a que haya sitio?"),
+    "waits for ever": ("blocking=False", "blocking=True", "¿espera entregar a que haya sitio?"),
+    "only the queue": ("hilos + cola", "cola", "¿cuántas caben?"),
+    "no bound": ("hilos + cola", "hilos + cola + 500", "¿dónde está el fin de la cola?"),
+    "one thread": ("max_workers=hilos", "max_workers=1", "no empezó: ¿quién la ejecuta?"),
+    "more threads": ("max_workers=hilos", "max_workers=hilos + 3", "¿cuántos hilos hay?"),
+    "in the caller": (
+        "futuro = self.grupo.submit(funcion)\n            futuro.add_done_callback(lambda _: self.sitios.release())",
+        "funcion(); self.sitios.release()",
+        "en el hilo que la entrega",
+    ),
+    "no place back": ("futuro.add_done_callback(lambda _: self.sitios.release())", "pass", "¿quién devuelve su sitio"),
+    "place back at once": (
+        "futuro.add_done_callback(lambda _: self.sitios.release())",
+        "self.sitios.release()",
+        "¿dónde está el fin de la cola?",
+    ),
+    "no lock": ("with self.candado:", "if True:", "¿Qué pasa si los dos leen la cuenta"),
+    "counts in a dict": (
+        "with self.candado:\n            self.aceptadas += cabe\n            self.rechazadas += not cabe",
+        "self.__dict__['aceptadas'] += cabe\n        self.__dict__['rechazadas'] += not cabe",
+        "¿Qué pasa si los dos leen la cuenta",
+    ),
+    "counts nothing": ("self.rechazadas += not cabe", "pass", "rechazadas vale 0"),
+    "close does not wait": ("wait=True", "wait=False", "cerrar volvió con"),
+    "close only sleeps": ("self.grupo.shutdown(wait=True)", "time.sleep(0.1)", "cerrar volvió con"),
+    "a number": ("return cabe", "return int(cabe)", "se pide True si la tarea se acepta"),
+    "no return": ("return cabe", "pass", "entregar devolvió None"),
+    "methods": ("def cerrar", "def cerradas(self): pass\n    def cerrar", ""),
+}
+del WRONG_A["methods"]
+WRONG_A["raises in cerrar"] = (
+    "self.grupo.shutdown(wait=True)",
+    "self.grupo.shutdown(wait=True)\n        [f.result() for f in self.futuros]",
+    "",
+)
+del WRONG_A["raises in cerrar"]
+WRONG_A["an end kills the worker"] = (
+    RIGHT_A["a bounded queue"].replace("except BaseException", "except (Exception, SystemExit)"),
+    "¿quién devuelve su sitio",
+)
+WRONG_A["close raises a task's error"] = (
+    RIGHT_A["a count of those inside"]
+    .replace("                self.grupo.submit(", "                self.futuro = self.grupo.submit(")
+    .replace("self.grupo.shutdown()", "self.futuro.result()"),
+    "la excepción es de una tarea",
+)
+test_right_a, test_wrong_a = BH7A.tests(RIGHT_A, WRONG_A)
+
+BH7B = Master("BH-7b")
+RIGHT_B = {
+    "a counter": """
+        def inundar(grupo):
+            cuenta, candado = Counter(), threading.Lock()
+            def tarea():
+                time.sleep(0.001)
+                with candado:
+                    cuenta["terminadas"] += 1
+            for _ in range(1000):
+                cuenta["aceptadas" if grupo.entregar(tarea) else "rechazadas"] += 1
+            grupo.cerrar()
+            return cuenta
+        """,
+}
+WRONG_B = {
+    "a hundred": ("range(1000)", "range(100)", "inundar entregó 100 tareas"),
+    "not closed": ("grupo.cerrar()", "pass", "sin cerrar el grupo"),
+    "counted too early": ("    grupo.cerrar()\n    return", "    n = len(terminadas)\n    grupo.cerrar()\n    return", ""),
+    "invented": ('"aceptadas": grupo.aceptadas', '"aceptadas": 23', "¿Qué cuentas, y cuándo?"),
+    "swapped": (
+        '"aceptadas": grupo.aceptadas, "rechazadas": grupo.rechazadas',
+        '"aceptadas": grupo.rechazadas, "rechazadas": grupo.aceptadas',
+        "¿Qué cuentas",
+    ),
+    "ended not counted": ("terminadas.append(True)", "pass", "terminadas: 0"),
+    "one missing": (', "terminadas": len(terminadas)', "", "falta: terminadas"),
+    "a list": ("return {", "return [1] or {", "inundar devolvió una lista"),
+    "no return": ("return {", "_ = {", "¿falta el return?"),
+    "a list of them": ("len(terminadas)", "terminadas", "¿Qué cuentas"),
+}
+del WRONG_B["counted too early"]
+test_right_b, test_wrong_b = BH7B.tests(RIGHT_B, WRONG_B)
