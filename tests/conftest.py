@@ -35,7 +35,16 @@ LAST_RESORT = 20
 SLOW = [("tests", "lessons"), ("tests", "kernel"), ("tests", "soak"), ("notebooks",), ("tests", "browser")]
 
 # What a shell may hold and would change what labkit does or shows.
-for name in ("HOST", "PORT", "FLASK_APP", "FLASK_DEBUG", "FLASK_RUN_PORT", "LABKIT_STRICT", "MPLBACKEND"):
+for name in (
+    "HOST",
+    "PORT",
+    "FLASK_APP",
+    "FLASK_DEBUG",
+    "FLASK_RUN_PORT",
+    "LABKIT_STRICT",
+    "NBGRADER_EXECUTION",
+    "MPLBACKEND",
+):
     os.environ.pop(name, None)
 for name in [name for name in os.environ if name.startswith("JUPYTERHUB_")]:
     os.environ.pop(name)

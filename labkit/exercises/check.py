@@ -2,7 +2,8 @@
 
 It never raises for what an answer does and never hangs: a notebook that is run from top to bottom goes on,
 and an exercise that is not done yet is `pendiente`. With LABKIT_STRICT=1 in the environment anything but
-`ok` raises: that is how the masters are tested and how a teacher's grader sees a failed check.
+`ok` raises: that is how the masters are tested. So it does where nbgrader runs the notebook, which takes an
+exception for no points and the value of a cell for a number of points: there a verdict is printed.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ class Verdict:
         return f'<div style="{style}">{html.escape(self.text)}</div>'
 
 
-def check(exercise_id: str, *things: object) -> Verdict:
+def check(exercise_id: str, *things: object) -> Verdict | None:
     """Try what the learner wrote for that exercise on its cases; the first that fails gives the hint.
 
     Raises UnknownExercise at once when there is no such exercise (NotChecked for a question), and with
-    LABKIT_STRICT=1 CheckFailed for anything but `ok`.
+    LABKIT_STRICT=1, or in nbgrader's hands, CheckFailed for anything but `ok`.
     """
     exercise = find_exercise(exercise_id) if isinstance(exercise_id, str) else None
     if exercise is None:
@@ -87,8 +88,12 @@ def check(exercise_id: str, *things: object) -> Verdict:
             raise NotChecked(messages.QUESTION.format(id=exercise_id))
         raise UnknownExercise(_unknown(exercise_id))
     verdict = judge(exercise, things)
-    if verdict.state != "ok" and os.environ.get("LABKIT_STRICT") == "1":
+    graded = "NBGRADER_EXECUTION" in os.environ
+    if verdict.state != "ok" and (graded or os.environ.get("LABKIT_STRICT") == "1"):
         raise CheckFailed(verdict.text)
+    if graded:
+        print(verdict)
+        return None
     return verdict
 
 

@@ -462,13 +462,21 @@ def test_a_clean_up_that_fails_is_the_courses_fault(lesson):
 # Strict, unknown and badly declared
 
 
+@pytest.mark.parametrize("strict", [("LABKIT_STRICT", "1"), ("NBGRADER_EXECUTION", "autograde")])
 @pytest.mark.parametrize("answer", [None, lambda x: x, loops])
-def test_strict_anything_but_ok_raises(double, monkeypatch, answer):
-    monkeypatch.setenv("LABKIT_STRICT", "1")
+def test_strict_anything_but_ok_raises(double, monkeypatch, answer, strict):
+    monkeypatch.setenv(*strict)
     with pytest.raises(CheckFailed, match=r"ZZ-1 (falla|pendiente)") as caught:
         check("ZZ-1", answer)
     assert isinstance(caught.value, LabkitError)
+    monkeypatch.delenv(strict[0])
     assert_right("ZZ-1", lambda x: x * 2)
+
+
+def test_nbgrader_is_given_no_value_to_take_for_points(double, monkeypatch, capsys):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert check("ZZ-1", lambda x: x * 2) is None
+    assert capsys.readouterr().out.startswith("ZZ-1 ok")
 
 
 @pytest.mark.parametrize("given", ["ZZ-11", "zz-1", "ZZ1"])

@@ -1,0 +1,119 @@
+"""nbgrader as a teacher runs it: three students hand in a lesson, and their marks are what the checks say."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LESSON = "01_service_discovery"
+# What the student «mitad» has answered.
+HALF = {"SD-1", "SD-2", "SD-3", "SD-4a"}
+
+pytest.importorskip("nbgrader")
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def classroom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class that was handed out a lesson, handed it in, and had it graded."""
+    course = tmp_path_factory.mktemp("clase")
+    shutil.copy(ROOT / "deploy" / "nbgrader" / "nbgrader_config.py", course)
+    (course / "source" / "01").mkdir(parents=True)
+    shutil.copy(ROOT / "notebooks" / "soluciones" / f"{LESSON}.ipynb", course / "source" / "01")
+    nbgrader(course, "generate_assignment", "01")
+    for student in ("bien", "mitad", "vacio"):
+        place = course / "submitted" / student / "01"
+        place.mkdir(parents=True)
+        nbformat.write(handed_in(course, student), place / f"{LESSON}.ipynb")
+    said = nbgrader(course, "autograde", "01", "--create")
+    assert "cannot be converted to" not in said, "a check's value is not taken for points"
+    nbgrader(course, "generate_feedback", "01")
+    nbgrader(course, "export", "--to=notas.csv")
+    return course
+
+
+def nbgrader(course: Path, *arguments: str) -> str:
+    """Run it in the folder of the course; return what it said."""
+    command = [sys.executable, "-m", "nbgrader", *arguments]
+    # It calls alembic by name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done.stdout + done.stderr
+
+
+def handed_in(course: Path, student: str) -> nbformat.NotebookNode:
+    """The released notebook, with the answers of the master that this student has found."""
+    released = nbformat.read(course / "release" / "01" / f"{LESSON}.ipynb", 4)
+    master = nbformat.read(course / "source" / "01" / f"{LESSON}.ipynb", 4)
+    answers = {
+        cell.metadata.nbgrader.grade_id: cell.source
+        for cell in master.cells
+        if cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    found = {"bien": set(answers), "mitad": HALF, "vacio": set()}[student]
+    for cell in released.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        if name in found:
+            cell.source = answers[name]
+    return released
+
+
+def scores(course: Path) -> dict[tuple[str, str], tuple[float | None, float, bool]]:
+    """(student, exercise) → points by the checks, the most there are, whether a person has to look."""
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        return {
+            (submission.student.id, grade.name.removesuffix("-check")): (
+                grade.auto_score,
+                grade.max_score,
+                grade.needs_manual_grade,
+            )
+            for submission in book.assignment_submissions("01")
+            for notebook in submission.notebooks
+            for grade in notebook.grades
+        }
+
+
+def test_what_is_handed_out_holds_the_spanish_stubs_and_no_answer(classroom: Path) -> None:
+    text = (classroom / "release" / "01" / f"{LESSON}.ipynb").read_text("utf-8")
+    assert "# TU CÓDIGO AQUÍ" in text
+    assert "*Escribe aquí tu respuesta.*" in text
+    assert "SOLUTION" not in text
+    assert "YOUR CODE HERE" not in text
+
+
+def test_the_gradebook_says_what_the_checks_say(classroom: Path) -> None:
+    for (student, exercise), (points, most, by_hand) in scores(classroom).items():
+        right = student == "bien" or (student == "mitad" and exercise in HALF)
+        if exercise == "SD-1":  # a question: nothing to read in an empty one
+            assert (points, by_hand) == ((None, True) if right else (0, False))
+        else:
+            assert (points, by_hand) == (most if right else 0, False), (student, exercise)
+
+
+def test_the_exported_marks_add_up(classroom: Path) -> None:
+    with (classroom / "notas.csv").open(encoding="utf-8") as file:
+        marks = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    points = scores(classroom)
+    assert marks == {
+        student: sum(points[who, exercise][0] or 0 for who, exercise in points if who == student)
+        for student in ("bien", "mitad", "vacio")
+    }
+    assert marks["bien"] > marks["mitad"] > marks["vacio"] == 0
+
+
+def test_the_feedback_holds_the_hint_of_what_failed(classroom: Path) -> None:
+    pages = list((classroom / "feedback" / "mitad" / "01").rglob("*.html"))
+    assert len(pages) == 1
+    assert "SD-6 pendiente" in pages[0].read_text("utf-8")
