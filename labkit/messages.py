@@ -128,10 +128,8 @@ FILE_REASONS = {  # by errno's name; the system's own words for the others
 TRACE_FRAME = "  en {function}, línea {line}: {source}"
 
 # Injected faults
-DELAY, ERROR, HANG, DROP, SLOW_BODY = "retraso", "error", "cuelgue", "corte", "goteo"
+DELAY, ERROR, HANG, DROP = "retraso", "error", "cuelgue", "corte"
 DELAY_OF = "retraso de {seconds} s"
-SLOW_BODY_OF = "goteo de {size} {unit} cada {interval} s"
-BYTE_WORDS = ("byte", "bytes")
 FAULT_EVERY = "1 de cada {every}"
 FAULT_PROBABILITY = "con probabilidad {probability:g}"
 FAULT_METHOD = "solo {method}"
@@ -165,7 +163,6 @@ BAD_RETRY_AFTER = "retry_after={retry_after!r}: usa un número entero de segundo
 BAD_BODY = (
     "body={body!r}: usa un texto, bytes, o un diccionario o una lista que se puedan escribir como JSON."
 )
-BAD_SIZE = "size={size!r}: usa un número entero de bytes, desde 1."
 
 # labkit.run
 RUN_NEEDS_COROUTINE = "labkit.run espera una corrutina, por ejemplo labkit.run(main()); recibió {given}."

@@ -98,7 +98,6 @@ def test_faults_strike_and_end_as_they_should(
     with labkit.serve(build(kind, stage), name="tienda") as service:
         for inject in (
             lambda: service.faults.delay(0.1),
-            lambda: service.faults.slow_body(0.02),
             lambda: service.faults.error(503),
         ):
             with inject(), Raw(service) as raw:
