@@ -13,7 +13,6 @@ import re
 import socket
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ import pytest
 import requests
 from aiohttp import web
 
+import labkit
 from labkit import journal_file
 
 KINDS = ["flask", "wsgi", "aiohttp"]
@@ -45,12 +45,8 @@ def name_of(thing: object) -> str:
 
 
 def eventually(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
-    """Return the first true value of `condition`; fail when there is none within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {condition}"
-        time.sleep(0.005)
-    return value
+    """Return the first true value of `condition`, asked often; TimeoutError when there is none."""
+    return labkit.eventually(condition, timeout, every=0.005)
 
 
 def get(url: str, **kwargs: Any) -> requests.Response:
