@@ -217,6 +217,37 @@ def _make_trace_config() -> Any:
     return config
 
 
+ENTRY = "labkit="  # ours in a tracestate: labkit=<trace id>-<span id>
+
+
+def inject(ours: dict[str, str], headers: MutableMapping[str, str]) -> Callable[[], None]:
+    """Put `traceparent` and `tracestate` into the headers; returns what puts them back as they were."""
+    before = {name: headers.get(name) for name in ours}
+    for name, value in ours.items():
+        theirs = before[name]
+        if name == "tracestate":
+            members = [part.strip() for part in (theirs or "").split(",")]
+            others = [part for part in members if part and not part.startswith(ENTRY)]
+            headers[name] = ",".join([value, *others])
+        elif theirs is None or theirs.split("-")[1:2] == value.split("-")[1:2]:
+            headers[name] = value  # one of another trace is the learner's
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                headers.pop(name, None)
+            else:
+                headers[name] = value
+
+    return restore
+
+
+def failure_of(error: BaseException, status: int | None) -> str | None:
+    """Return why a call failed; None for the caller's own opinion of an answer that is there."""
+    what = what_failed(error)
+    return None if status is not None and what == type(error).__name__ else what
+
+
 def what_failed(error: BaseException) -> str:
     """Return why there was no answer, in words; the exception's name for any other failure."""
     causes = [error]

@@ -29,11 +29,11 @@ class Request:
     def __str__(self) -> str:
         status: int | str = messages.IN_FLIGHT if self.status is None else self.status
         if not self.faults:
-            return f"{self.method} {self.path} → {status}"
+            return f"{visible(self.method)} {visible(self.path)} → {status}"
         if self.status is None and self.duration is not None:
             status = messages.NO_ANSWER
         injected = messages.INJECTED.format(faults=", ".join(dict.fromkeys(self.faults)))
-        return f"{self.method} {self.path} → {status} {injected}"
+        return f"{visible(self.method)} {visible(self.path)} → {status} {injected}"
 
 
 @dataclass(slots=True)
@@ -50,3 +50,10 @@ class Line:
 
     def __str__(self) -> str:
         return self.text
+
+
+def visible(text: str) -> str:
+    """Escape what a client sent and a terminal would obey (ESC, OSC) or nobody would see."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -13,16 +13,15 @@ positions in that order on each run. Every fault counts by itself and for all re
 also those that another fault answers.
 
 Where several hit one request they act in this order, whatever the order in which they were injected:
-delays (they add up), hangs, a dropped connection, an error (of several the one injected last), and what is
-answered then, by the application or as an error, comes as a slow body (again the last). A request that
+delays (they add up), hangs, a dropped connection, an error (of several the one injected last). A request that
 is dropped does not reach the error, and one that gets an error does not reach the application.
 
-Clearing a fault lets go who waits in it: a delayed or hanging request goes on at once and is answered as
-usual, the rest of a slow body comes in one piece. As in a slow service, a delayed request is served
-also when its client gave up; as after a pause, one that hung is not.
+Clearing a fault releases the requests that wait in it: each goes on at once and is answered as usual. As in
+a slow service, a delayed request is served also when its client gave up; as after a pause, one that hung is
+not.
 
 Faults belong to the service: they survive a restart, with their counts, and end when its name is served
-anew. `stop` gives delays and slow bodies its grace and cuts those that hang without waiting for them.
+anew. `stop` gives delays its grace and cuts those that hang without waiting for them.
 
 The names of the faults are those of toxiproxy and Envoy's fault filter where these have one.
 """
@@ -37,7 +36,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from labkit import messages
@@ -49,6 +48,16 @@ LONGEST = 86_400.0  # seconds
 _NO_CONTENT = (204, 304)  # RFC 9110: answers that have no body
 
 Made = TypeVar("Made", covariant=True)
+
+
+class Conditions(TypedDict, total=False):
+    """The requests that a fault hits; see Injector."""
+
+    every: int | None
+    probability: float | None
+    seed: int | None
+    path: str | None
+    method: str | None
 
 
 class Injector(ABC, Generic[Made]):
@@ -70,23 +79,13 @@ class Injector(ABC, Generic[Made]):
     def clear(self) -> None:
         """End all faults; requests that wait in one go on."""
 
-    def delay(
-        self,
-        seconds: float,
-        *,
-        jitter: float = 0.0,
-        every: int | None = None,
-        probability: float | None = None,
-        seed: int | None = None,
-        path: str | None = None,
-        method: str | None = None,
-    ) -> Made:
+    def delay(self, seconds: float, *, jitter: float = 0.0, **when: Unpack[Conditions]) -> Made:
         """Let requests wait `seconds` ± `jitter` seconds before the application sees them.
 
         The jitter is uniform, and with a seed the same on each run.
         """
-        when = When(every, probability, seed, path, method)
-        return self._inject(lambda faults: Delay(faults, when, seconds, jitter))
+        hits = When(**when)
+        return self._inject(lambda faults: Delay(faults, hits, seconds, jitter))
 
     def error(
         self,
@@ -94,70 +93,32 @@ class Injector(ABC, Generic[Made]):
         *,
         body: str | bytes | dict[str, Any] | list[Any] | None = None,
         retry_after: int | None = None,
-        every: int | None = None,
-        probability: float | None = None,
-        seed: int | None = None,
-        path: str | None = None,
-        method: str | None = None,
+        **when: Unpack[Conditions],
     ) -> Made:
         """Answer with a `status` from 200 to 599 in the application's place.
 
         `body`: text, bytes, or a dict or list that becomes JSON; the status line if not given.
         `retry_after`: seconds, for the header Retry-After (RFC 9110, 10.2.3).
         """
-        when = When(every, probability, seed, path, method)
-        return self._inject(lambda faults: Error(faults, when, status, body, retry_after))
+        hits = When(**when)
+        return self._inject(lambda faults: Error(faults, hits, status, body, retry_after))
 
-    def hang(
-        self,
-        *,
-        every: int | None = None,
-        probability: float | None = None,
-        seed: int | None = None,
-        path: str | None = None,
-        method: str | None = None,
-    ) -> Made:
+    def hang(self, **when: Unpack[Conditions]) -> Made:
         """Accept and read requests (the head; the body where it is asked for) and do not answer them.
 
         Those that wait are answered when the fault is cleared, and cut when the service ends.
         """
-        when = When(every, probability, seed, path, method)
-        return self._inject(lambda faults: Hang(faults, when))
+        hits = When(**when)
+        return self._inject(lambda faults: Hang(faults, hits))
 
-    def drop(
-        self,
-        *,
-        every: int | None = None,
-        probability: float | None = None,
-        seed: int | None = None,
-        path: str | None = None,
-        method: str | None = None,
-    ) -> Made:
+    def drop(self, **when: Unpack[Conditions]) -> Made:
         """Close the connection without an answer.
 
         A client that keeps connections alive may ask once more by itself, on a new one: aiohttp's does
         for methods that are safe to repeat. The journal shows both requests.
         """
-        when = When(every, probability, seed, path, method)
-        return self._inject(lambda faults: Drop(faults, when))
-
-    def slow_body(
-        self,
-        interval: float,
-        *,
-        size: int = 1,
-        every: int | None = None,
-        probability: float | None = None,
-        seed: int | None = None,
-        path: str | None = None,
-        method: str | None = None,
-    ) -> Made:
-        """Send the headers as usual and the body in pieces of `size` bytes, `interval` seconds apart.
-
-        Streams too; headers and length stay what they are. Does not slow websockets down.
-        """
-        when = When(every, probability, seed, path, method)
-        return self._inject(lambda faults: SlowBody(faults, when, interval, size))
+        hits = When(**when)
+        return self._inject(lambda faults: Drop(faults, hits))
 
 
 class Faults(Injector["Fault"]):
@@ -427,33 +388,15 @@ class Drop(Fault):
     name = messages.DROP
 
 
-class SlowBody(Fault):
-    """Bodies trickle."""
-
-    name = messages.SLOW_BODY
-
-    def __init__(self, faults: Faults, when: When, interval: float, size: int) -> None:
-        self.interval = _seconds("interval", interval)
-        if not _is_whole(size) or size < 1:
-            raise BadFault(messages.BAD_SIZE.format(size=size))
-        self.size = size
-        super().__init__(faults, when)
-
-    @property
-    def what(self) -> str:
-        unit = messages.BYTE_WORDS[self.size != 1]
-        return messages.SLOW_BODY_OF.format(size=self.size, unit=unit, interval=f"{self.interval:g}")
-
-
 @dataclass(frozen=True)
 class When:
     """Which requests a fault hits; see Injector. Raises BadFault for what makes no sense."""
 
-    every: int | None
-    probability: float | None
-    seed: int | None
-    path: str | None
-    method: str | None
+    every: int | None = None
+    probability: float | None = None
+    seed: int | None = None
+    path: str | None = None
+    method: str | None = None
 
     def __post_init__(self) -> None:
         every, probability, seed, path, method = (
@@ -502,9 +445,8 @@ class When:
 class FaultPlan:
     """A request and the faults that hit it, as decided on its arrival, to be lived through by a server.
 
-    In this order: wait for each of `waits()`, end as `ending()` says, and send the body as
-    `slow_body()` says. A fault counts, and shows in the journal, when it does something: one that was
-    cleared meanwhile no longer does.
+    In this order: wait for each of `waits()`, and end as `ending()` says. A fault counts, and shows in the
+    journal, when it does something: one that was cleared meanwhile no longer does.
     """
 
     def __init__(self, request: Request, hits: list[tuple[Fault, float | None]]) -> None:
@@ -522,15 +464,6 @@ class FaultPlan:
         """Return what happens in the application's place, if anything does."""
         return self._last(Drop) or self._last(Error)
 
-    @property
-    def may_be_slow(self) -> bool:
-        """True when the body goes through a Trickle."""
-        return any(isinstance(fault, SlowBody) for fault, _ in self.hits)
-
-    def slow_body(self) -> SlowBody | None:
-        """Return the fault that slows the body that begins now."""
-        return self._last(SlowBody)
-
     def _last(self, kind: type[_Kind]) -> _Kind | None:
         for fault, _ in reversed(self.hits):
             if isinstance(fault, kind) and self.apply(fault):
@@ -544,28 +477,6 @@ class FaultPlan:
         self.request.faults = (*self.request.faults, fault.name)
         fault._faults._count(fault)
         return True
-
-
-class Trickle:
-    """Cuts a body into the pieces in which it is sent, while the fault is in force."""
-
-    def __init__(self, met: FaultPlan) -> None:
-        self._met = met
-        self._fault: SlowBody | None = None
-        self._begun = False
-
-    def pieces(self, data: bytes) -> Iterator[tuple[SlowBody | None, bytes]]:
-        """Cut the next part of the body, each piece with the fault to wait in before it is sent."""
-        if data and not self._begun:
-            self._fault = self._met.slow_body()
-        at = 0
-        while at < len(data):
-            if self._fault is None or self._fault.cleared:
-                yield None, data[at:] if at else data
-                return
-            yield self._fault if self._begun else None, data[at : at + self._fault.size]
-            self._begun = True
-            at += self._fault.size
 
 
 _Kind = TypeVar("_Kind", bound=Fault)

@@ -1,6 +1,7 @@
 """The record of what a service served, printed, logged and raised, in order of time.
 
-A journal is bounded: the oldest entries are dropped and counted. Its text forms hold no times, ports
+A journal is bounded, in entries and in bytes: the oldest entries are dropped and counted, the rest of a line
+that has no end is cut off and counted too. Its text forms hold no times, ports
 or identifiers, so that a notebook that shows them is the same on every run.
 """
 
@@ -15,10 +16,12 @@ from collections.abc import Callable, Iterator
 
 from labkit import journal_file, messages
 from labkit.entries import Line, Request
-from labkit.errors import CannotWrite
+from labkit.errors import CannotWrite, WrongType
 from labkit.traces import brief_traceback
 
 LIMIT = 10_000
+LONGEST = 10_000  # characters of a line
+_SIZE = 20_000_000  # characters of all entries
 _SHOWN = 30
 
 
@@ -27,9 +30,9 @@ class Journal:
 
     def __init__(self, limit: int = LIMIT, *, name: str = "") -> None:
         self.name = name
-        self.entries: deque[Request | Line] = deque(maxlen=limit)
+        self.entries: deque[Request | Line] = deque()
         self.limit = limit
-        self._added = 0
+        self._size = self._dropped = 0
         self._requests = 0
         self._errors = 0
         # Reentrant: the garbage collector may run a finalizer anywhere, and some of them speak ("Unclosed
@@ -38,7 +41,7 @@ class Journal:
         self._file: journal_file.JournalFile | None = None
         # What is on its way here from the service's own process is let in before anybody reads.
         self.settling: Callable[[], None] | None = None
-        self._unfinished: dict[int, str] = {}  # a line begun by print(end=""), by thread
+        self._unfinished: dict[int, Unfinished] = {}  # a line begun by print(end=""), by thread
 
     # reading
 
@@ -62,7 +65,7 @@ class Journal:
     def dropped(self) -> int:
         """The number of entries that had to make room."""
         self.settle()
-        return max(0, self._added - self.limit)
+        return self._dropped
 
     def text(self, last: int | None = None) -> str:
         """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
@@ -89,7 +92,7 @@ class Journal:
         self.settle()
         with self._lock:
             self.entries.clear()
-            self._added = self._requests = self._errors = 0
+            self._size = self._dropped = self._requests = self._errors = 0
 
     def settle(self) -> None:
         """Let in what is on its way here from the service's own process; whoever reads does it."""
@@ -106,23 +109,27 @@ class Journal:
         """Write to a file as well: what is held now, then whatever comes; None: no longer.
 
         A JSON object a line, added at the end of the file; several services may share one. It is done in
-        the background, and a file that cannot be written breaks nothing: that is noted here, and tried
-        again (see `labkit.journal_file`). A file that cannot even be opened is refused: CannotWrite (an
-        OSError). `clear` forgets what is held and not what was written.
+        the background, requests are written when they have ended, and a file that cannot be written breaks
+        nothing: that is noted here (see `labkit.journal_file`). A file that cannot even be opened is refused:
+        CannotWrite (an OSError); one that is no journal, too: BadArgument (a ValueError). `clear` forgets
+        what is held and not what was written.
         """
         try:
             file = None if path is None else journal_file.file_at(path)
         except OSError as error:
             raise CannotWrite(path, error) from None
+        except TypeError:
+            raise WrongType(messages.BAD_PATH_OF_JOURNAL.format(path=path)) from None
         with self._lock:
             before, self._file = self._file, file
-            held = list(self.entries)
+            held = [entry for entry in self.entries if getattr(entry, "duration", 0.0) is not None]
         if file is not before:
             if before is not None:
                 before.detach(self)
             if file is not None:
                 file.attach(self)
-                file.take(self.name, *held)
+                for entry in held:
+                    file.take(self.name, entry)
         return file
 
     # writing
@@ -132,11 +139,10 @@ class Journal:
         request = Request(method, path)
         with self._lock:
             self.entries.append(request)
-            self._added += 1
             self._requests += 1
-            file = self._file
-        if file is not None:
-            file.take(self.name, request)
+            self._size += len(path)
+            if len(self.entries) > self.limit or self._size > _SIZE:
+                self._make_room()
         return request
 
     def answer(self, request: Request, status: int) -> None:
@@ -151,21 +157,32 @@ class Journal:
     def done(self, request: Request, duration: float) -> None:
         """Note how many seconds a request took, when its answer was handed over or it was cut."""
         request.duration = duration
+        file = self._file
+        if file is not None:
+            file.take(self.name, request)
 
     def write(self, text: str) -> None:
         """Take what `print` writes; whole lines are entries, an unfinished one waits for its end."""
         thread = threading.get_ident()
-        *whole, rest = (self._unfinished.pop(thread, "") + text).split("\n")
+        *whole, rest = text.split("\n")
+        begun = self._unfinished.pop(thread, None)
+        if begun is not None and whole:
+            begun.add(whole[0])
+            whole[0] = begun.text()
+            begun = None
         for line in whole:
             self.add(Line("print", line))
         if rest:
-            self._unfinished[thread] = rest
+            begun = begun or Unfinished()
+            begun.add(rest)
+        if begun is not None:
+            self._unfinished[thread] = begun
 
     def flush(self) -> None:
         """End the line that this thread began."""
-        rest = self._unfinished.pop(threading.get_ident(), "")
-        if rest:
-            self.add(Line("print", rest))
+        begun = self._unfinished.pop(threading.get_ident(), None)
+        if begun is not None:
+            self.add(Line("print", begun.text()))
 
     def log(self, record: logging.LogRecord) -> None:
         """Take a log record; one that carries an exception becomes its traceback."""
@@ -188,10 +205,56 @@ class Journal:
         self.add(Line("log", text))
 
     def add(self, line: Line) -> None:
-        """Take a line as it is."""
+        """Take a line as it is, cut where it is longer than any that can be read."""
+        line.text, line.detail = shortened(line.text), shortened(line.detail)
         with self._lock:
             self.entries.append(line)
-            self._added += 1
+            self._size += size_of(line)
+            if len(self.entries) > self.limit or self._size > _SIZE:
+                self._make_room()
             file = self._file
         if file is not None:
             file.take(self.name, line)
+
+    def _make_room(self) -> None:
+        while self.entries and (len(self.entries) > self.limit or self._size > _SIZE):
+            oldest = self.entries.popleft()
+            self._size -= (
+                len(oldest.path) if isinstance(oldest, Request) else len(oldest.text + oldest.detail)
+            )
+            self._dropped += 1
+
+
+def size_of(entry: Request | Line) -> int:
+    """Count the characters of an entry."""
+    return len(entry.path) if isinstance(entry, Request) else len(entry.text) + len(entry.detail)
+
+
+class Unfinished:
+    """A line that was begun by `print(end="")`: bounded, and each piece costs the same."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._size = self._cut = 0
+
+    def add(self, piece: str) -> None:
+        """Take what follows; after a carriage return, as of a progress bar, it takes the line's place."""
+        _, returned, after = piece.rpartition("\r")
+        if returned and after:
+            self._pieces, self._size, self._cut, piece = [], 0, 0, after
+        if self._size > LONGEST:
+            self._cut += len(piece)
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+
+    def text(self) -> str:
+        """Return the line, and how much of it was cut off."""
+        return shortened("".join(self._pieces), self._cut)
+
+
+def shortened(text: str, cut: int = 0) -> str:
+    """Cut a text off where it is longer than can be read, and say how much; `cut`: that was before."""
+    if len(text) <= LONGEST:
+        return text
+    return text[:LONGEST] + messages.LINE_CUT.format(count=len(text) - LONGEST + cut)

@@ -108,10 +108,16 @@ JOURNAL_EMPTY = "(diario vacío)"
 JOURNAL_DROPPED = "(… {count} entradas más antiguas)"
 JOURNAL_FILE = "el diario se escribe en {path}"
 JOURNAL_FILE_FAILS = (
-    "no se puede escribir el diario en {path}: {reason}. El servicio sigue, y se reintenta cada segundo."
+    "no se puede escribir el diario en {path}: {reason}. "
+    "El servicio sigue; lo que no se pueda escribir se pierde."
 )
-JOURNAL_FILE_AGAIN = "el diario vuelve a escribirse en {path}"
+JOURNAL_FILE_AGAIN = "el diario vuelve a escribirse en {path} (entradas perdidas: {count})"
 JOURNAL_FILE_LOST = "entradas perdidas mientras no se podía escribir: {count}"
+NOT_A_JOURNAL_FILE = (
+    "«{path}» ya existe y no es un diario de labkit, que lo iría llenando y reemplazando: elige otro archivo."
+)
+BAD_PATH_OF_JOURNAL = "write_to({path!r}): usa la ruta de un archivo, o None para dejar de escribir."
+LINE_CUT = "… (cortada: faltan {count} caracteres)"
 CANNOT_WRITE = "No se puede escribir el diario en «{path}»: {reason}. Elige otro archivo."
 FILE_REASONS = {  # by errno's name; the system's own words for the others
     "ENOSPC": "no queda espacio en el disco",
@@ -128,10 +134,8 @@ FILE_REASONS = {  # by errno's name; the system's own words for the others
 TRACE_FRAME = "  en {function}, línea {line}: {source}"
 
 # Injected faults
-DELAY, ERROR, HANG, DROP, SLOW_BODY = "retraso", "error", "cuelgue", "corte", "goteo"
+DELAY, ERROR, HANG, DROP = "retraso", "error", "cuelgue", "corte"
 DELAY_OF = "retraso de {seconds} s"
-SLOW_BODY_OF = "goteo de {size} {unit} cada {interval} s"
-BYTE_WORDS = ("byte", "bytes")
 FAULT_EVERY = "1 de cada {every}"
 FAULT_PROBABILITY = "con probabilidad {probability:g}"
 FAULT_METHOD = "solo {method}"
@@ -165,7 +169,6 @@ BAD_RETRY_AFTER = "retry_after={retry_after!r}: usa un número entero de segundo
 BAD_BODY = (
     "body={body!r}: usa un texto, bytes, o un diccionario o una lista que se puedan escribir como JSON."
 )
-BAD_SIZE = "size={size!r}: usa un número entero de bytes, desde 1."
 
 # labkit.run
 RUN_NEEDS_COROUTINE = "labkit.run espera una corrutina, por ejemplo labkit.run(main()); recibió {given}."

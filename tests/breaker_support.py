@@ -9,21 +9,9 @@ from typing import Any
 import pytest
 
 from labkit.patterns.circuit_breaker import CircuitBreaker, CircuitOpenError
+from labkit.waiting import ManualClock as ManualClock
 
 PATIENCE = 20.0  # seconds after which something is held to hang
-
-
-class ManualClock:
-    """Whole nanoseconds inside, as in a breaker: a hundred times 0.1 s is ten seconds."""
-
-    def __init__(self, start: float = 1000.0) -> None:
-        self.nanoseconds = round(start * 1e9)
-
-    def __call__(self) -> float:
-        return self.nanoseconds / 1e9
-
-    def advance(self, seconds: float) -> None:
-        self.nanoseconds += round(seconds * 1e9)
 
 
 class Broken(Exception):

@@ -11,17 +11,7 @@ from flask import Flask, jsonify
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit.patterns.discovery import Registry, registry_app
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
+from labkit.waiting import ManualClock as ManualClock
 
 
 class _Handler(WSGIRequestHandler):

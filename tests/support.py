@@ -25,6 +25,7 @@ import pytest
 import requests
 from aiohttp import web
 
+import labkit
 from labkit import journal_file
 
 KINDS = ["flask", "wsgi", "aiohttp"]
@@ -45,12 +46,8 @@ def name_of(thing: object) -> str:
 
 
 def eventually(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
-    """Return the first true value of `condition`; fail when there is none within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {condition}"
-        time.sleep(0.005)
-    return value
+    """Return the first true value of `condition`, asked often; TimeoutError when there is none."""
+    return labkit.eventually(condition, timeout, every=0.005)
 
 
 def get(url: str, **kwargs: Any) -> requests.Response:
@@ -121,12 +118,9 @@ def own_connections() -> list[Any]:
 
 
 def no_file_is_written() -> None:
-    """End the threads of journal files: what still waits to be written is dropped."""
-    for file in list(journal_file._files.values()):
-        with file._lock:
-            file._arrived, file._waiting = [], []
-    names = ["labkit-journal-file"]
-    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name in names])
+    """End the threads of journal files."""
+    while journal_file._files:
+        journal_file._files.popitem()[1].close()
 
 
 class Raw:

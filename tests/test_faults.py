@@ -7,15 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import flask
 import pytest
 import requests
-from aiohttp import web
-from support import KINDS, MEGABYTES_20, PATIENCE, Raw, Stage, build, eventually, get, new_stage
+from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, new_stage
 
 import labkit
 from labkit.errors import BadFault
@@ -353,119 +350,6 @@ def test_a_drop_closes_the_connection_without_an_answer(service: Any, stage: Sta
     ]
 
 
-@every_kind
-def test_a_slow_body_trickles_after_its_headers_and_ends_at_once_when_cleared(service: Any) -> None:
-    fault = service.faults.slow_body(HOUR, size=3)
-    with Raw(service) as client:
-        client.ask("/")
-        data = client.read_until(b"\r\n\r\nhol")
-        assert b"content-length: 4" in data.lower()
-        assert data.endswith(b"\r\n\r\nhol")
-        struck(service)
-        fault.clear()
-        assert client.read_until(b"a") == b"a"
-    assert last_line(service) == "GET / → 200 (fallo inyectado: goteo)"
-
-
-@every_kind
-def test_the_pieces_of_a_slow_body_are_apart(service: Any) -> None:
-    service.faults.slow_body(0.06)
-    began = time.monotonic()
-    answer = get(service.url)
-    assert time.monotonic() - began >= 0.18  # four bytes, three intervals
-    assert (answer.text, answer.headers["Content-Length"]) == ("hola", "4")
-
-
-@every_kind
-@pytest.mark.parametrize("size", [1, 4, 5, 1000])
-def test_a_slow_stream_arrives_whole(service: Any, stage: Stage, size: int) -> None:
-    service.faults.slow_body(0, size=size)
-    stage.release.set()
-    assert get(service.url + "/stream").content == b"first;second"
-
-
-@every_kind
-def test_a_slow_stream_begins_before_it_is_complete(
-    service: Any, stage: Stage, pool: ThreadPoolExecutor
-) -> None:
-    service.faults.slow_body(0, size=4)
-    with Raw(service) as client:
-        client.ask("/stream")
-        client.read_until(b"t;")
-        stage.wait_entered()
-        stage.release.set()
-        client.read_until(b"nd")
-
-
-@every_kind
-def test_a_large_slow_body_is_whole(service: Any) -> None:
-    service.faults.slow_body(0, size=1_000_000)
-    assert get(service.url + "/big").content == MEGABYTES_20
-
-
-@every_kind
-def test_bodies_that_are_empty_or_fail_do_so_under_a_slow_body_too(service: Any) -> None:
-    service.faults.slow_body(0)
-    assert requests.head(service.url, timeout=PATIENCE).status_code in (200, 405)
-    assert get(service.url + "/boom").status_code == 500
-    with pytest.raises(requests.RequestException):
-        get(service.url + "/broken")
-    eventually(lambda: "ZeroDivisionError: in the middle" in service.journal.text())
-
-
-def file_app(kind: str, path: Path) -> Any:
-    if kind == "flask":
-        app = flask.Flask("files")
-        app.add_url_rule("/", "file", lambda: flask.send_file(path))
-        return app
-    aio = web.Application()
-
-    async def file(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(path)
-
-    aio.router.add_get("/", file)
-    return aio
-
-
-@pytest.mark.parametrize("kind", ["flask", "aiohttp"])
-def test_files_trickle_too(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "datos.txt"
-    path.write_bytes(b"0123456789")
-    with labkit.serve(file_app(kind, path), name="x") as service:
-        fault = service.faults.slow_body(HOUR, size=4)
-        with Raw(service) as client:
-            client.ask("/")
-            data = client.read_until(b"0123")
-            assert data.endswith(b"\r\n\r\n0123")
-            assert b"content-length: 10" in data.lower()
-            fault.clear()
-            client.read_until(b"89")
-
-
-@pytest.mark.parametrize("kind", ["aiohttp"])
-def test_compressed_answers_trickle_too(kind: str) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        if request.path == "/":
-            response = web.Response(text="hola " * 1000)
-            response.enable_compression()
-            return response
-        stream = web.StreamResponse()
-        stream.enable_compression()
-        await stream.prepare(request)
-        for _ in range(10):
-            await stream.write(b"hola " * 100)
-        return stream
-
-    app = web.Application()
-    app.router.add_get("/{name:.*}", handler)
-    with labkit.serve(app, name="x") as service:
-        service.faults.slow_body(0, size=7)
-        for path in ("/", "/stream"):
-            answer = get(service.url + path)
-            assert answer.headers["Content-Encoding"] in ("gzip", "deflate")
-            assert answer.text == "hola " * 1000
-
-
 @pytest.mark.parametrize("kind", ["aiohttp"])
 def test_a_websocket_can_be_delayed_and_refused(service: Any) -> None:
     async def greet() -> str:
@@ -474,7 +358,6 @@ def test_a_websocket_can_be_delayed_and_refused(service: Any) -> None:
                 await socket.send_str("hola")
                 return (await socket.receive(timeout=PATIENCE)).data
 
-    service.faults.slow_body(HOUR)  # which leaves websockets alone
     with service.faults.delay(0.01):
         assert asyncio.run(greet()) == "first;"
     with service.faults.error(503), pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
@@ -486,7 +369,6 @@ def test_a_websocket_can_be_delayed_and_refused(service: Any) -> None:
 
 @both_kinds
 def test_several_faults_act_in_the_documented_order(service: Any, pool: ThreadPoolExecutor) -> None:
-    slow = service.faults.slow_body(0, size=2)
     service.faults.error(500)
     error = service.faults.error(503, body="lleno")
     hang = service.faults.hang()
@@ -497,9 +379,9 @@ def test_several_faults_act_in_the_documented_order(service: Any, pool: ThreadPo
     hang.clear()
     assert (answer.result(PATIENCE).status_code, answer.result().text) == (503, "lleno")
     request = service.journal.requests[0]
-    assert request.faults == ("retraso", "retraso", "cuelgue", "error", "goteo")
-    assert str(request) == "GET / → 503 (fallo inyectado: retraso, cuelgue, error, goteo)"
-    assert (error.injected, slow.injected, service.faults.injected) == (1, 1, 5)
+    assert request.faults == ("retraso", "retraso", "cuelgue", "error")
+    assert str(request) == "GET / → 503 (fallo inyectado: retraso, cuelgue, error)"
+    assert (error.injected, service.faults.injected) == (1, 4)
 
 
 @both_kinds
@@ -648,15 +530,12 @@ def test_who_hangs_is_cut_by_a_stop_which_does_not_wait_for_it(service: Any, end
 
 
 @every_kind
-@pytest.mark.parametrize("fault", ["delay", "slow_body"])
-def test_what_takes_longer_than_the_grace_is_cut(service: Any, fault: str) -> None:
+def test_what_takes_longer_than_the_grace_is_cut(service: Any) -> None:
     threads = threading.active_count()
-    getattr(service.faults, fault)(HOUR)
+    service.faults.delay(HOUR)
     with Raw(service) as client:
         client.ask("/")
         struck(service)
-        if fault == "slow_body":
-            client.read_until(b"\r\n\r\nh")
         service.stop(grace=0.05)
         assert client.read_to_end() == b""
     eventually(lambda: threading.active_count() < threads + 1)
@@ -664,10 +543,9 @@ def test_what_takes_longer_than_the_grace_is_cut(service: Any, fault: str) -> No
 
 
 @every_kind
-@pytest.mark.parametrize("fault", ["delay", "slow_body"])
-def test_kill_ends_who_waits(service: Any, fault: str) -> None:
+def test_kill_ends_who_waits(service: Any) -> None:
     threads = threading.active_count()
-    getattr(service.faults, fault)(HOUR)
+    service.faults.delay(HOUR)
     with Raw(service) as client:
         client.ask("/")
         struck(service)
@@ -780,8 +658,6 @@ def test_a_groups_fault_as_a_block_and_one_members_own(group: Any) -> None:
         (lambda f: f.error(503, retry_after=1.5), "retry_after=1.5"),
         (lambda f: f.error(503, body=object), "body="),
         (lambda f: f.error(503, body={"x": object}), "body="),
-        (lambda f: f.slow_body(-1), "interval=-1"),
-        (lambda f: f.slow_body(1, size=0), "size=0"),
         (lambda f: f.hang(path="stock"), "path='stock'"),
         (lambda f: f.hang(path="/stock?x=1"), "path='/stock?x=1'"),
         (lambda f: f.hang(path=7), "path=7"),
@@ -811,20 +687,16 @@ def test_faults_say_in_spanish_what_they_do() -> None:
     faults.delay(0.5, jitter=0.1, probability=0.3, seed=7)
     faults.error(503, every=10)
     faults.hang(path="/stock", method="get")
-    faults.drop()
-    last = faults.slow_body(0.05)
-    faults.slow_body(1, size=20)
+    last = faults.drop()
     assert repr(faults).split("\n") == [
         "inventario · retraso de 0.5 ± 0.1 s · con probabilidad 0.3 · inyectado 0 veces",
         "inventario · error 503 · 1 de cada 10 · inyectado 0 veces",
         "inventario · cuelgue · solo GET · en /stock · inyectado 0 veces",
         "inventario · corte · inyectado 0 veces",
-        "inventario · goteo de 1 byte cada 0.05 s · inyectado 0 veces",
-        "inventario · goteo de 20 bytes cada 1 s · inyectado 0 veces",
     ]
-    assert len(faults) == 6
+    assert len(faults) == 4
     last.clear()
-    assert repr(last) == "goteo de 1 byte cada 0.05 s · inyectado 0 veces · retirado"
+    assert repr(last) == "corte · inyectado 0 veces · retirado"
     faults.clear()
     faults.error()
     assert hits(faults, 1) == [1]

@@ -1,4 +1,4 @@
-"""The widgets of a panel: a row of figures and buttons for each service, and the picture of who calls whom.
+"""The widgets of a panel: a row of figures and buttons for each service, and the calls between services.
 
 Widgets only send what has changed, so `show` may be called as often as one likes.
 """
@@ -16,7 +16,8 @@ from labkit import display
 from labkit import messages as words
 from labkit.entries import Request
 from labkit.faults import Injector
-from labkit.kernel import arrows, messages
+from labkit.kernel import messages
+from labkit.lens.plots import graph
 from labkit.service import Service
 
 RECENT = 20  # answers whose latency is shown
@@ -80,7 +81,7 @@ class View:
             row.parts.close()
 
     def draw(self, calls: Calls) -> None:
-        """Bring the picture of the calls up to date."""
+        """Bring the list of the calls up to date."""
         if calls != self._drawn:
             self._drawn = calls
             self._calls.value = _calls(calls)
@@ -311,4 +312,5 @@ def _calls(calls: Calls) -> str:
     head = f'<b style="{_LINE}">{html.escape(messages.PANEL_WHO_CALLS)}</b>'
     if not calls:
         return head + _small(messages.PANEL_NO_CALLS)
-    return head + arrows.draw(calls) + _small(messages.PANEL_CALLS_SEEN)
+    lines = "".join(f"<div>{html.escape(line)}</div>" for line in graph.in_words(graph.counted(calls)))
+    return f'{head}<div class="labkit-calls" style="{_LINE}">{lines}</div>{_small(messages.PANEL_CALLS_SEEN)}'

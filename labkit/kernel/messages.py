@@ -56,3 +56,5 @@ CLOSE_PANEL_TIP = "cierra el panel; los servicios siguen"
 FAULT_CHOICE = "fallo:"
 FAULT_DELAY, FAULT_ERROR, FAULT_HANG, FAULT_DROP = "retraso de 1 s", "error 503", "cuelgue", "corte"
 ACTION_FAILED = "{name}: no se pudo {action}: {error}"
+
+EXIT_IN_TASK = "una tarea llamó a sys.exit(): termina la tarea, y no el kernel"

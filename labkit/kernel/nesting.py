@@ -18,10 +18,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import signal
 import sys
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from types import CodeType, FrameType
 from typing import Any, TypeVar
+
+from labkit.kernel import messages
+from labkit.traces import is_library
 
 if sys.version_info >= (3, 14):
     import nest_asyncio2 as nest_asyncio
@@ -181,13 +187,16 @@ def _kernel_loop_class(base: type[Any]) -> type[Any]:
 
 
 def _hold_back_what_cannot_run(cls: type[Any]) -> None:
-    """Make a nested run leave alone what cannot run inside the running cell, until the cell is done.
+    """Hold back, in a nested run, what cannot run inside the running cell, until the cell is done.
+
+    And let no interrupt of a cell reach the kernel.
 
     ipykernel runs the messages of its shell channel in one contextvars.Context, and a context cannot be
     entered twice. With Run All the next cells wait in the loop's queue while this one runs; nest_asyncio
     would take them out, fail with "cannot enter context", and they would never run.
     """
     run_once, run_until_complete = cls._run_once, cls.run_until_complete
+    nested = run_until_complete.__code__
 
     def _run_once(self: Any) -> None:
         _put_back(self)
@@ -198,17 +207,66 @@ def _hold_back_what_cannot_run(cls: type[Any]) -> None:
                 free = [handle for handle in self._ready if handle not in held]
                 self._ready.clear()
                 self._ready.extend(free)
-        run_once(self)
+        try:
+            run_once(self)
+        except (KeyboardInterrupt, SystemExit) as error:
+            if self._num_runs_pending > 1:
+                raise
+            # Of a cell that is over: a task took it, and whatever awaits that task is given it again. No
+            # interrupt comes here by itself: ipykernel lets none through outside of cells.
+            if isinstance(error, SystemExit):
+                self.call_exception_handler({"message": messages.EXIT_IN_TASK, "exception": error})
+        if self._interrupted and self._num_runs_pending > 1:
+            self._interrupted = False
+            raise KeyboardInterrupt
 
     def complete(self: Any, future: Any) -> Any:
+        run = NestedRun()
+        token = _CURRENT_RUN.set(run) if _CURRENT_RUN.get() is None else None
         try:
-            return run_until_complete(self, future)
+            with _interrupting_only_cells(self, nested):
+                return run_until_complete(self, future)
+        except (KeyboardInterrupt, SystemExit):
+            _cancel_tasks(self, [left for left in run.tasks if not left.done()])
+            raise
         finally:
+            if token is not None:
+                _CURRENT_RUN.reset(token)
             _put_back(self)
 
     cls._held_back = []
+    cls._interrupted = False
     cls._run_once = _run_once
     cls.run_until_complete = complete
+
+
+@contextlib.contextmanager
+def _interrupting_only_cells(loop: Any, nested: CodeType) -> Iterator[None]:
+    """Raise an interrupt where the cell's code runs, or between two steps; never in the kernel's own code.
+
+    A nested run also runs what the kernel has to do, which would be left half done.
+    """
+    usual = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not usual:
+        yield
+        return
+
+    def interrupt(_: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code is not nested:
+            if not is_library(frame.f_code.co_filename):
+                raise KeyboardInterrupt
+            frame = frame.f_back
+        loop._interrupted = True
+        loop._write_to_self()  # ends its wait, and touches nothing that may be in use here
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop._interrupted = False
 
 
 def _put_back(loop: Any) -> None:

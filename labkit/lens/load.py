@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, cycle
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -63,7 +63,7 @@ class NotLocal(LabkitError, ValueError):
 
 
 def load(
-    target: Target | Sequence[Target] | Mapping[Target, float],
+    target: Target | Sequence[Target],
     *,
     requests: int | None = None,
     duration: float | None = None,
@@ -71,7 +71,6 @@ def load(
     rate: float | None = None,
     method: str | None = None,
     json: Any = None,
-    body: str | bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 5.0,
     seed: int = 0,
@@ -81,8 +80,8 @@ def load(
     """Send requests to services of this machine and return what became of each.
 
     `target`: an address (`"http://127.0.0.1:8000/stock"`, or with its method, `"POST http://…"`), a
-    service, or a group (its instances by turns); for a mix a list of them, or a mapping to their weights.
-    Which request goes where is drawn with `seed`, the same on each run.
+    service, or a group (its instances by turns); for a mix a list of them. Which request goes where is drawn
+    with `seed`, the same on each run.
 
     `requests`: how many (default 100), or `duration`: for how many seconds.
     `concurrency`: a closed loop of so many clients (default 10), each of which sends its next request
@@ -93,8 +92,8 @@ def load(
     service that stops for a second would count one slow answer where a thousand callers would have
     waited: "coordinated omission" (Gil Tene, "How NOT to Measure Latency", and his wrk2).
 
-    `method`: of the addresses that name none: GET, or POST where there is a body. `json` or `body` goes
-    with each request whose method takes one. `headers`: for each request.
+    `method`: of the addresses that name none: GET, or POST where there is a body. `json` goes with
+    each request whose method takes a body. `headers`: for each request.
     `timeout`: seconds for a request, connecting included.
     `instance`: the field of a JSON answer, or else the header of an answer, that names who gave it.
     `progress`: a line while it runs; by default for runs of more than three seconds.
@@ -107,7 +106,7 @@ def load(
     Raises NotLocal for any address outside 127.0.0.0/8 and ::1 (`localhost` is 127.0.0.1; names are not
     looked up), TypeError and ValueError for other arguments that make no sense; nothing is sent then.
     """
-    mix = _Mix(target, _Request(method, json, body, headers), seed)
+    mix = _Mix(target, _Request(method, json, headers), seed)
     plan = _plan(requests, duration, concurrency, rate, timeout)
     run = _Run(mix, plan, instance)
     run.in_a_thread(progress)
@@ -123,21 +122,14 @@ class _Request:
 
     method: str | None
     json: Any
-    text: str | bytes | None
     headers: Mapping[str, str] | None
     body: bytes | None = field(init=False, default=None)
     fields: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.json is not None and self.text is not None:
-            raise BadArgument(messages.TWO_BODIES)
         if self.json is not None:
             self.body = json_module.dumps(self.json, ensure_ascii=False).encode()
             self.fields["Content-Type"] = "application/json"
-        elif self.text is not None:
-            if not isinstance(self.text, str | bytes):
-                raise WrongType(messages.BAD_BODY.format(given=repr(self.text)))
-            self.body = self.text.encode() if isinstance(self.text, str) else self.text
         for name, value in (self.headers or {}).items():
             self._add(name, value)
         if self.method is None:
@@ -186,33 +178,20 @@ class _Mix:
     """The targets; `next()` draws the next shot."""
 
     def __init__(self, given: Any, request: _Request, seed: int) -> None:
-        weights = _weights(given)
-        if not weights:
+        several = isinstance(given, Sequence) and not isinstance(given, str | bytes | Group)
+        shots = [list(_shots(target, request)) for target in (given if several else [given])]
+        if not shots:
             raise BadArgument(messages.NO_TARGETS)
-        for target, weight in weights:
-            number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            if not number or not 0 < weight < math.inf:
-                raise BadArgument(messages.BAD_WEIGHT.format(target=target, weight=weight))
-        shots = [list(_shots(target, request)) for target, _ in weights]
         if request.body is not None and not any(shot.body is not None for each in shots for shot in each):
             raise BadArgument(messages.BODY_OF_GET.format(method=shots[0][0].method))
         self._shots = [cycle(each) for each in shots]
-        self._cumulative = list(accumulate(weight for _, weight in weights))
         self._random = random.Random(seed)
 
     def next(self) -> _Shot:
         if len(self._shots) == 1:
             return next(self._shots[0])
-        [shots] = self._random.choices(self._shots, cum_weights=self._cumulative)
+        [shots] = self._random.choices(self._shots)
         return next(shots)
-
-
-def _weights(given: Any) -> list[tuple[Any, Any]]:
-    if isinstance(given, Mapping):
-        return list(given.items())
-    if isinstance(given, Sequence) and not isinstance(given, str | bytes | Group):
-        return [(target, 1) for target in given]
-    return [(given, 1)]
 
 
 def _shots(target: Any, request: _Request) -> Iterator[_Shot]:

@@ -20,12 +20,10 @@ NOT_LOCAL = (
 )
 NOT_A_TARGET = (
     "No sé cargar {given}. Se acepta: una dirección («http://127.0.0.1:…», con un método delante si hace "
-    "falta: «POST http://…»), un servicio o un grupo de labkit, y una lista de ellos, "
-    "o un diccionario con el peso de cada uno."
+    "falta: «POST http://…»), un servicio o un grupo de labkit, y una lista de ellos."
 )
 NOT_HTTP_URL = "«{given}» no se puede cargar: usa una dirección como http://127.0.0.1:5000/ruta."
 NO_TARGETS = "No hay nada que cargar: la lista de destinos está vacía."
-BAD_WEIGHT = "El peso de {target} es {weight!r}: usa un número mayor que 0."
 ONE_MEASURE = "Pasa requests (cuántas peticiones) o duration (cuántos segundos), no los dos."
 BAD_NUMBER = "{name}={value!r}: usa un número entero desde 1 hasta {limit}."
 BAD_AMOUNT = "{name}={value!r}: usa un número mayor que 0 y como mucho {limit:g}."
@@ -35,9 +33,7 @@ BAD_HEADER = (
     "La cabecera {name!r}: {value!r} no es válida: son textos de una sola línea "
     "(y de Content-Length y Transfer-Encoding se ocupa labkit)."
 )
-TWO_BODIES = "Pasa json o body, no los dos."
 BODY_OF_GET = "{method} no lleva cuerpo: usa method='POST', o quita json y body."
-BAD_BODY = "body={given}: usa un texto o bytes."
 
 # labkit.load: what the result says of the measurement itself
 GENERATOR_BUSY = (

@@ -36,7 +36,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from labkit import client_hooks, service
-from labkit.client_hooks import _here, what_failed
+from labkit.client_hooks import _here
 from labkit.entries import Request
 from labkit.lens import messages
 from labkit.messages import CUT
@@ -47,7 +47,6 @@ LIMIT = 10_000  # ends of calls that one block remembers
 _SETTLING = 0.1  # seconds
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
-_ENTRY = "labkit="  # ours in a tracestate: labkit=<trace id>-<span id>
 _W3C = TraceContextTextMapPropagator()
 
 
@@ -124,10 +123,8 @@ class CallSpan:
     def fail(self, error: BaseException) -> None:
         """End the call with the exception that its caller got."""
         if self.ended is None:
-            what = what_failed(error)
-            # After an answer, what is no failure of the network is the caller's own opinion of the answer.
-            if self.status is None or what != type(error).__name__:
-                self.error = what
+            self.error = client_hooks.failure_of(error, self.status)
+            if self.error is not None:
                 self.span.record_exception(error)
             self.end()
 
@@ -310,31 +307,18 @@ def _below(span: trace.Span) -> Context:
 
 def _write_headers(call: CallSpan, headers: MutableMapping[str, str]) -> Callable[[], None]:
     """Inject the trace context into the headers; returns what puts them back as they were."""
-    before = {name: headers.get(name) for name in (TRACEPARENT, TRACESTATE)}
+    ours: dict[str, str] = {}
+    _W3C.inject(ours, _below(call.span))
     identity = call.span.get_span_context()
-    theirs = before[TRACEPARENT]
-    # One of ours, in a request that was passed on with the headers it came with, is not the learner's.
-    if theirs is None or _identity(theirs).trace_id == identity.trace_id:
-        _W3C.inject(headers, _below(call.span))
-    entry = f"{_ENTRY}{identity.trace_id:032x}-{identity.span_id:016x}"
-    others = [part for part in _members(before[TRACESTATE]) if not part.startswith(_ENTRY)]
-    headers[TRACESTATE] = ",".join([entry, *others])
-
-    def restore() -> None:
-        for name, value in before.items():
-            if value is None:
-                headers.pop(name, None)
-            else:
-                headers[name] = value
-
-    return restore
+    ours[TRACESTATE] = f"{client_hooks.ENTRY}{identity.trace_id:032x}-{identity.span_id:016x}"
+    return client_hooks.inject(ours, headers)
 
 
 def _origin(traceparent: str | None, tracestate: str | None) -> tuple[Trace, CallSpan] | None:
     """Extract trace and call from a request's headers, where they name an observed one."""
     for part in _members(tracestate):
-        if part.startswith(_ENTRY):
-            trace_id, _, span_id = part.removeprefix(_ENTRY).partition("-")
+        if part.startswith(client_hooks.ENTRY):
+            trace_id, _, span_id = part.removeprefix(client_hooks.ENTRY).partition("-")
             try:
                 return _find(int(trace_id, 16), int(span_id, 16))
             except ValueError:  # not written by us

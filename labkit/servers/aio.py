@@ -15,16 +15,14 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context, ContextVar
-from functools import partial
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from aiohttp import web
-from aiohttp.http_writer import StreamWriter
 
 from labkit import capture, messages, sockets
 from labkit.entries import Request
 from labkit.errors import NotAnApp
-from labkit.faults import Drop, Fault, FaultPlan, Faults, Trickle
+from labkit.faults import Drop, Fault, FaultPlan, Faults
 from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Server
@@ -295,9 +293,6 @@ class AioServer(Server):
         ending = met.ending()
         if isinstance(ending, Drop):
             raise asyncio.CancelledError  # on which aiohttp closes the connection
-        if met.may_be_slow:
-            # Ahead of the response, which takes its writer from the request.
-            request._payload_writer = _SlowWriter(self, met, request)
         if ending is not None:
             if self._paused:
                 await self._wait_for_resume(request)
@@ -305,9 +300,6 @@ class AioServer(Server):
             body = ending.body if ending.has_body else None
             return web.Response(status=ending.status, reason=ending.reason, body=body, headers=ending.headers)
         response: web.StreamResponse = await handle(request)
-        if met.may_be_slow and isinstance(response, web.FileResponse):
-            # The system would send the file past the writer.
-            response._sendfile = partial(_send_through_writer, response)  # type: ignore[method-assign]
         return response
 
     async def _wait_in(self, fault: Fault, seconds: float | None, request: web.Request) -> None:
@@ -376,40 +368,6 @@ class AioServer(Server):
                 executor.shutdown(wait=False, cancel_futures=True)
             asyncio.set_event_loop(None)
             loop.close()
-
-
-class _SlowWriter(StreamWriter):
-    """Writes a body as an injected fault wants it."""
-
-    def __init__(self, server: AioServer, met: FaultPlan, request: web.Request) -> None:
-        super().__init__(request.protocol, asyncio.get_running_loop())
-        self._server = server
-        self._request = request
-        self._trickle = Trickle(met)
-
-    async def write(self, chunk: Any, *, drain: bool = True, LIMIT: int = 0x10000) -> None:
-        if not chunk:
-            await super().write(chunk, drain=drain, LIMIT=LIMIT)
-        for fault, piece in self._trickle.pieces(bytes(chunk)):
-            if fault is not None:
-                await self._server._wait_in(fault, fault.interval, self._request)
-            await super().write(piece, drain=drain, LIMIT=LIMIT)
-
-    async def write_eof(self, chunk: bytes = b"") -> None:
-        if chunk:
-            await self.write(chunk)
-        await super().write_eof()
-
-
-async def _send_through_writer(
-    response: web.FileResponse, request: web.BaseRequest, file: IO[Any], offset: int, count: int
-) -> Any:
-    """Replace `FileResponse._sendfile` where the system's own cannot be used."""
-    writer = await web.StreamResponse.prepare(response, request)
-    assert writer is not None
-    await response._sendfile_fallback(writer, file, offset, count)
-    await web.StreamResponse.write_eof(response)
-    return writer
 
 
 class _at_most:

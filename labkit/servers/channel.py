@@ -10,9 +10,9 @@ import base64
 import json
 from typing import Any
 
-from labkit.faults import Delay, Drop, Error, Fault, Hang, SlowBody
+from labkit.faults import Delay, Drop, Error, Fault, Hang
 
-_KINDS: dict[str, type[Fault]] = {kind.__name__: kind for kind in (Delay, Drop, Error, Hang, SlowBody)}
+_KINDS: dict[str, type[Fault]] = {kind.__name__: kind for kind in (Delay, Drop, Error, Hang)}
 
 
 def encode(message: list[Any]) -> bytes:
@@ -23,8 +23,6 @@ def encode(message: list[Any]) -> bytes:
 def fault_to_wire(fault: Fault) -> dict[str, Any]:
     """Return what a process must know of a fault to act it out; the kernel decides when."""
     facts: dict[str, Any] = {"kind": type(fault).__name__}
-    if isinstance(fault, SlowBody):
-        facts |= {"interval": fault.interval, "size": fault.size}
     if isinstance(fault, Error):
         facts |= {
             "status": fault.status,

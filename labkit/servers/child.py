@@ -231,24 +231,9 @@ class RemoteCall:
 
     def write_headers(self, headers: MutableMapping[str, str]) -> Callable[[], None]:
         """Inject the trace context into the headers, as labkit.lens.telemetry does."""
-        before = {name: headers.get(name) for name in self._headers}
-        for name, ours in self._headers.items():
-            theirs = before[name]
-            if name == "tracestate":
-                members = [part.strip() for part in (theirs or "").split(",")]
-                others = [part for part in members if part and not part.startswith("labkit=")]
-                headers[name] = ",".join([ours, *others])
-            elif theirs is None or theirs.split("-")[1:2] == ours.split("-")[1:2]:
-                headers[name] = ours  # one of another trace is the learner's
+        from labkit import client_hooks  # here and below: loaded already, by whoever observes
 
-        def restore() -> None:
-            for name, value in before.items():
-                if value is None:
-                    headers.pop(name, None)
-                else:
-                    headers[name] = value
-
-        return restore
+        return client_hooks.inject(self._headers, headers)
 
     def end(self) -> None:
         if not self._over:
@@ -261,10 +246,7 @@ class RemoteCall:
         if not self._over:
             from labkit import client_hooks
 
-            what = client_hooks.what_failed(error)
-            # After an answer, what is no failure of the network is the caller's own opinion of the answer.
-            own_opinion = self.status is not None and what == type(error).__name__
-            self._tell(None if own_opinion else what, True)
+            self._tell(client_hooks.failure_of(error, self.status), True)
 
     def _tell(self, error: str | None, over: bool) -> None:
         self._over = over

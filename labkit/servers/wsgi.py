@@ -23,7 +23,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit import capture, sockets
 from labkit.entries import Request
-from labkit.faults import Drop, Error, Fault, FaultPlan, Faults, Trickle
+from labkit.faults import Drop, Error, Fault, FaultPlan, Faults
 from labkit.journal import Journal
 from labkit.servers import base
 from labkit.servers.base import Kind, Server
@@ -341,8 +341,6 @@ class Recorder:
             start("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
             return _Body(iter((text,)), body, self.journal, request, began)
         pieces = chain((first,), pieces)
-        if met is not None and met.may_be_slow:
-            pieces = self._trickle(met, pieces, environ["werkzeug.socket"])
         return _Body(pieces, body, self.journal, request, began)
 
     def _meet(self, environ: WSGIEnvironment) -> FaultPlan:
@@ -357,16 +355,6 @@ class Recorder:
         if isinstance(ending, Drop):
             raise NoAnswer
         return self.app if ending is None else _answering(ending)
-
-    def _trickle(self, met: FaultPlan, body: Iterator[bytes], connection: socket.socket) -> Iterator[bytes]:
-        trickle = Trickle(met)
-        for data in body:
-            if not data:  # which is how headers are sent before there is a body
-                yield data
-            for fault, piece in trickle.pieces(data):
-                if fault is not None:
-                    self.connections.wait(connection, fault, fault.interval)
-                yield piece
 
 
 def _answering(error: Error) -> WSGIApplication:

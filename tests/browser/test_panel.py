@@ -81,7 +81,7 @@ def test_a_click_kills_the_page_says_so_and_a_call_is_refused(lab: Lab, panel: L
     expect(button(panel, "pagos", "matar")).to_be_disabled()
     run(lab, 3)
     assert output(lab, 3) == "rechazada"
-    expect(panel.locator("svg")).to_have_attribute("aria-label", "cliente → pagos: 2 llamadas, 1 error")
+    expect(panel.locator(".labkit-calls")).to_have_text("cliente → pagos: 2 llamadas, 1 error")
 
 
 def test_a_click_acts_while_a_cell_blocks(lab: Lab, panel: Locator) -> None:

@@ -292,6 +292,93 @@ asyncio.run(main())
     assert "never retrieved" not in loaded.everything()
 
 
+WORK = {
+    "spins": "while True:\n        await asyncio.sleep(0)",
+    "computes": "while True:\n        sum(range(1000))",
+    "blocks": "time.sleep(60)",
+    "waits": "await asyncio.sleep(60)",
+}
+MAIN = {
+    "gather": "await asyncio.gather(work(), work())",
+    "task": "await asyncio.create_task(work())",
+    "group": "async with asyncio.TaskGroup() as group:\n        group.create_task(work())",
+    "itself": "await work()",
+    "watched": "await asyncio.shield(asyncio.get_running_loop().create_task(watch(work())))",
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("main", MAIN)
+def test_an_interrupt_of_run_until_complete_ends_the_cell_and_nothing_else(
+    loaded: Kernel, main: str, work: str
+) -> None:
+    loaded.ok(f"""
+import asyncio, time
+kept = 42
+running = 0
+async def work():
+    global running
+    running += 1
+    print("at work", flush=True)
+    try:
+        {WORK[work].replace(chr(10), chr(10) + "    ")}
+    finally:
+        running -= 1
+async def watch(awaitable):
+    return await asyncio.create_task(awaitable)
+async def main():
+    {MAIN[main]}
+""")
+    cell = loaded.start("asyncio.get_event_loop().run_until_complete(main())")
+    while "at work" not in loaded.cells[cell].stdout:
+        loaded.settle(0.05)
+    loaded.manager.interrupt_kernel()
+    assert loaded.wait(cell).error in ("KeyboardInterrupt", "CancelledError")
+    assert loaded.ok("await asyncio.sleep(0.05); kept, running").result == "(42, 0)"
+    assert loaded.ok("asyncio.get_event_loop().run_until_complete(asyncio.sleep(0.01, 'sigue'))").result == (
+        "'sigue'"
+    )
+
+
+def test_an_interrupt_that_a_task_of_an_earlier_cell_takes_ends_no_kernel(loaded: Kernel) -> None:
+    """It is raised again in whatever awaits the task, on the kernel's own loop, when the cell is over."""
+    loaded.ok("""
+import asyncio
+go = asyncio.Event()
+async def spin():
+    await go.wait()
+    print("spinning", flush=True)
+    while True:
+        sum(range(1000))
+async def watch(task):
+    await task
+spinning = asyncio.create_task(spin())
+watching = asyncio.create_task(watch(spinning))
+async def main():
+    go.set()
+    await asyncio.sleep(60)
+""")
+    cell = loaded.start("asyncio.get_event_loop().run_until_complete(main())")
+    while "spinning" not in "".join(each.stdout for each in loaded.cells.values()):
+        loaded.settle(0.05)
+    loaded.manager.interrupt_kernel()
+    assert loaded.wait(cell).error == "KeyboardInterrupt"
+    assert loaded.ok("await asyncio.sleep(0.05); watching.done()").result == "True"
+
+
+def test_an_exit_in_a_task_ends_the_cell_and_nothing_else(loaded: Kernel) -> None:
+    cell = loaded.run("""
+import asyncio, sys
+async def leave():
+    sys.exit(3)
+async def main():
+    await asyncio.create_task(leave())
+asyncio.get_event_loop().run_until_complete(main())
+""")
+    assert cell.error == "SystemExit"
+    assert loaded.ok("await asyncio.sleep(0.05); 1 + 1").result == "2"
+
+
 def test_a_thread_in_a_cell_has_the_original_asyncio_run_and_its_own_loop(loaded: Kernel) -> None:
     cell = loaded.ok("""
 async def main():

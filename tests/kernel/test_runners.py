@@ -319,7 +319,7 @@ def test_the_same_aiohttp_app_again_is_the_same_service(loaded: Kernel, port: in
         "web.run_app(web.Application(), ssl_context=object())",
         "web.run_app(web.Application(), path='/tmp/x.sock')",
         "web.run_app(init(), sock=object())",
-        "web.run_app(web.Application(), host=['127.0.0.1', '::1'])",
+        pytest.param("web.run_app(web.Application(), host=['127.0.0.1', '::1'])", id="two hosts"),
     ],
 )
 def test_what_is_not_plain_http_is_refused_in_so_many_words(loaded: Kernel, call: str) -> None:

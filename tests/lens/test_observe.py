@@ -36,9 +36,9 @@ from urllib3 import Retry
 
 import labkit
 from labkit import client_hooks
+from labkit.client_hooks import what_failed
 from labkit.lens import diagrams, telemetry
 from labkit.lens.observe import Journey, MissingPackage
-from labkit.lens.telemetry import what_failed
 from labkit.lens.tree import Call, as_text, branches
 from labkit.servers import base
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +17,6 @@ from labkit import messages as labkit_messages
 from labkit.lens import load_messages as messages
 from labkit.lens import plots
 from labkit.lens.plots.drawing import legible, looks_of, looks_of_outcomes
-from labkit.lens.plots.graph import _layout
 from labkit.lens.result import Result
 from labkit.lens.samples import Sample
 
@@ -74,8 +72,6 @@ def crowded() -> list[plots.Drawing]:
         plots.throughput(dict.fromkeys(many[:3], result)),
         plots.requests_along_time(result),
         plots.comparison(dict.fromkeys(many[:3], result)),
-        plots.topology([(a, b, 5, 1) for a, b in pairwise(many[:12])]),
-        plots.topology([("cliente", name, 5, 1) for name in many]),
     ]
     for drawing in drawings:
         lay_out(drawing)
@@ -485,16 +481,19 @@ def test_nothing_measured_is_nothing_to_draw() -> None:
 # topology
 
 
-def test_topology_draws_a_box_for_each_name_and_a_label_for_each_pair() -> None:
+def test_topology_is_a_mermaid_graph_with_a_label_for_each_pair() -> None:
     drawing = plots.topology(
-        [("cliente", "edge", 100, 8), ("edge", "pagos", 30, 0), ("edge", "pagos", 10, 0)]
+        [("cliente", "edge", 100, 8), ("edge", 'pa"gos]', 30, 0), ("edge", 'pa"gos]', 10, 0)]
     )
-    assert words_of(drawing) == ["cliente", "edge", "pagos", "100\n✕ 8 %", "40"]
-    assert len(legend_of(drawing)) == 2
-    lines = drawing.figure.axes[0].lines
-    assert [line.is_dashed() for line in lines] == [True, False]
-    assert lines[0].get_linewidth() > lines[1].get_linewidth()
-    assert drawing.text == "cliente → edge: 100 llamadas, 8 errores\nedge → pagos: 40 llamadas, 0 errores"
+    assert drawing._repr_mimebundle_()["text/vnd.mermaid"].splitlines() == [
+        "flowchart LR",
+        '  n0["cliente"]',
+        '  n1["edge"]',
+        '  n2["pa#34;gos#93;"]',
+        "  n0 -.->|100 llamadas, 8 errores| n1",
+        "  n1 -->|40 llamadas, 0 errores| n2",
+    ]
+    assert repr(drawing) == 'cliente → edge: 100 llamadas, 8 errores\nedge → pa"gos]: 40 llamadas, 0 errores'
 
 
 def test_topology_counts_single_calls() -> None:
@@ -507,72 +506,8 @@ def test_topology_counts_single_calls() -> None:
     assert plots.topology(calls).text == "cliente → a: 4 llamadas, 2 errores"
 
 
-def test_callers_stand_to_the_left_of_whom_they_call() -> None:
-    edges = [("cliente", "edge"), ("edge", "a"), ("edge", "b"), ("a", "b"), ("cliente", "b")]
-    places, routes = _layout(edges)
-    assert {name: layer for name, (layer, _) in places.items()} == {"cliente": 0, "edge": 1, "a": 2, "b": 3}
-    assert len(set(places.values())) == 4
-    passed = routes["cliente", "b"]
-    assert [x for x, _ in passed] == [0, 1, 2, 3]
-    assert not set(passed[1:-1]) & set(places.values())  # it passes beside the boxes
-
-
-def test_the_same_calls_are_laid_out_the_same() -> None:
-    edges = [("cliente", f"s{n}") for n in range(9)] + [(f"s{n}", f"t{n * 7 % 5}") for n in range(9)]
-    assert _layout(edges) == _layout(edges)
-
-
-def test_circles_and_calls_to_oneself_are_drawn() -> None:
-    text = plots.topology([("a", "b", 1, 0), ("b", "c", 1, 0), ("c", "a", 1, 0), ("b", "b", 2, 2)]).text
-    assert text.splitlines() == [
-        "a → b: 1 llamada, 0 errores",
-        "b → b: 2 llamadas, 2 errores",
-        "b → c: 1 llamada, 0 errores",
-        "c → a: 1 llamada, 0 errores",
-    ]
-    assert plots.topology([("a", "a", 1, 0)])._repr_png_()
-    assert plots.topology([("a", "b", 1, 0), ("b", "a", 1, 1)])._repr_png_()
-
-
-def test_crossings_are_taken_out_where_that_is_possible() -> None:
-    places, _ = _layout([("x", "a"), ("x", "b"), ("a", "d"), ("b", "c"), ("x", "q"), ("q", "c")])
-    order = sorted(("a", "b", "q"), key=lambda name: places[name][1])
-    ends = sorted(("c", "d"), key=lambda name: places[name][1])
-    assert (order.index("a") < order.index("b")) == (ends.index("d") < ends.index("c"))
-
-
-def test_small_shares_are_not_rounded_away() -> None:
-    assert words_of(plots.topology([("a", "b", 1000, 1)]))[-1] == "1000\n✕ <1 %"
-    assert words_of(plots.topology([("a", "b", 1000, 999)]))[-1] == "1000\n✕ >99 %"
-
-
 def test_bad_calls_are_refused() -> None:
     with pytest.raises(ValueError, match="No hay llamadas"):
         plots.topology([])
     with pytest.raises(ValueError, match="no puede ser"):
         plots.topology([("a", "b", 1, 2)])
-
-
-def letters_of(drawing: plots.Drawing) -> list[Any]:
-    lay_out(drawing)
-    renderer = FigureCanvasAgg(drawing.figure).get_renderer()
-    return [text.get_window_extent(renderer) for text in drawing.figure.axes[0].texts]
-
-
-def test_labels_of_a_usual_shop_cover_no_box_and_no_other_label() -> None:
-    calls = [
-        ("cliente", "edge", 100, 8), ("edge", "pedidos", 100, 8), ("edge", "catalogo", 40, 0),
-        ("pedidos", "inventario-1", 34, 0), ("pedidos", "inventario-2", 33, 0),
-        ("pedidos", "pagos", 92, 8), ("pagos", "banco", 84, 1),
-    ]  # fmt: skip
-    boxes = letters_of(plots.topology(calls))
-    for number, box in enumerate(boxes):
-        assert not [other for other in boxes[number + 1 :] if box.overlaps(other)]
-
-
-def test_many_layers_make_a_topology_wider_and_not_crowded() -> None:
-    names = [f"servicio-intermedio-{n}" for n in range(12)]
-    drawing = plots.topology([(a, b, 1000, 1) for a, b in pairwise(names)])
-    boxes = letters_of(drawing)
-    for number, box in enumerate(boxes):
-        assert not [other for other in boxes[number + 1 :] if box.overlaps(other)]

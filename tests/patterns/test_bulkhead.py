@@ -306,7 +306,7 @@ def test_nobody_waits_beyond_the_limit(side):
 
 @pytest.mark.parametrize("side", ["thread", "task"])
 def test_a_permit_that_comes_too_late_by_the_clock_goes_to_the_next(side):
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     bulkhead = Bulkhead(1, max_wait=30, clock=clock)
 
     async def coroutine(name):
@@ -332,7 +332,7 @@ def test_a_permit_that_comes_too_late_by_the_clock_goes_to_the_next(side):
 
 
 def test_who_has_waited_exactly_the_limit_still_gets_in():
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     bulkhead = Bulkhead(1, max_wait=30, clock=clock)
     with ThreadPoolExecutor(1) as other:
         with held(bulkhead):
@@ -412,7 +412,7 @@ def test_the_queue_has_a_limit_too():
 
 
 def test_it_says_when_to_try_again_by_what_calls_take():
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     bulkhead = Bulkhead(2, clock=clock)
 
     def refusal():
@@ -738,7 +738,7 @@ def test_a_limit_that_changes_all_the_time_loses_no_permit():
 
 
 def test_events_tell_of_each_admission_and_each_end():
-    events, clock = [], ManualClock()
+    events, clock = [], ManualClock(1000.0)
     bulkhead = Bulkhead(1, name="pagos", clock=clock, listener=events.append)
     bulkhead.call(clock.advance, 2)
     with pytest.raises(ZeroDivisionError):
@@ -764,7 +764,7 @@ def test_events_tell_of_each_admission_and_each_end():
 
 
 def test_one_record_for_each_call_as_figures_want_them():
-    events, clock = [], ManualClock()
+    events, clock = [], ManualClock(1000.0)
     bulkhead = Bulkhead(1, max_wait=PATIENCE, max_queue=1, clock=clock, listener=events.append)
     with ThreadPoolExecutor(1) as other:
         with held(bulkhead):
@@ -820,7 +820,7 @@ def test_a_listener_may_use_the_bulkhead_and_may_fail(caplog):
 
 
 def test_metrics_count_what_became_of_each_call():
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     bulkhead = Bulkhead(2, clock=clock)
     bulkhead.call(clock.advance, 3)
     with pytest.raises(ZeroDivisionError):
@@ -914,7 +914,7 @@ def test_an_adaptive_limit_stays_within_its_bounds_whatever_is_measured(samples,
 
 
 def test_a_bulkhead_takes_its_limit_from_an_algorithm():
-    clock, events = ManualClock(), []
+    clock, events = ManualClock(1000.0), []
     bulkhead = Bulkhead(AIMD(2, timeout=1), clock=clock, name="pagos", listener=events.append)
     for _ in range(3):
         with held(bulkhead, bulkhead.limit):
@@ -1109,7 +1109,7 @@ class GateMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clock = ManualClock()
+        self.clock = ManualClock(1000.0)
         self.events = []
         self.gate = Gate(
             "pagos",

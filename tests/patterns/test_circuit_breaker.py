@@ -37,7 +37,7 @@ from labkit.patterns.circuit_breaker import (
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return ManualClock(1000.0)
 
 
 @pytest.fixture

@@ -537,14 +537,14 @@ class RegistryMachine(RuleBasedStateMachine):
         for key in [key for key, known in self.model.items() if key[0] == service and known["url"] == url]:
             if key[1] != f"i{number}":
                 del self.model[key]
-        self.model[service, f"i{number}"] = {"url": url, "renewed": self.clock.now}
+        self.model[service, f"i{number}"] = {"url": url, "renewed": self.clock()}
 
     @rule(service=services, number=numbers)
     def renew(self, service, number):
         key = (service, f"i{number}")
         if key in self.model:
             self.registry.renew(*key)
-            self.model[key]["renewed"] = self.clock.now
+            self.model[key]["renewed"] = self.clock()
         else:
             with pytest.raises(UnknownInstance):
                 self.registry.renew(*key)
@@ -572,7 +572,7 @@ class RegistryMachine(RuleBasedStateMachine):
     @rule()
     def evict(self):
         known = len(self.model)
-        expired = {key for key, lease in self.model.items() if self.clock.now - lease["renewed"] >= 10}
+        expired = {key for key, lease in self.model.items() if self.clock() - lease["renewed"] >= 10}
         eviction = self.registry.evict()
         evicted = {(each.service, each.id) for each in eviction.evicted}
         assert not (eviction.evicted and eviction.kept)

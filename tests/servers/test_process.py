@@ -799,7 +799,7 @@ def test_faults_count_exactly_with_many_clients_at_once(kind: str) -> None:
 
 
 @every_kind
-def test_delays_drops_slow_bodies_and_hangs(kind: str) -> None:
+def test_delays_drops_and_hangs(kind: str) -> None:
     with script(KINDS[kind]) as service:
         with service.faults.delay(0.2) as delay:
             began = time.monotonic()
@@ -810,11 +810,6 @@ def test_delays_drops_slow_bodies_and_hangs(kind: str) -> None:
             with pytest.raises(requests.ConnectionError):
                 requests.post(service.url, timeout=PATIENCE)
             assert drop.injected == 1
-        with service.faults.slow_body(0.05) as slow:
-            began = time.monotonic()
-            assert get(service.url).text == "hola"
-            assert time.monotonic() - began > 0.14
-        assert slow.injected == 1
         with ThreadPoolExecutor(4) as pool:
             hang = service.faults.hang()
             waiting = [pool.submit(get, service.url) for _ in range(4)]
@@ -825,7 +820,7 @@ def test_delays_drops_slow_bodies_and_hangs(kind: str) -> None:
         service.faults.hang()
         with Raw(service) as raw:
             raw.ask("/")
-            eventually(lambda: service.faults.injected == 8)
+            eventually(lambda: service.faults.injected == 7)
             began = time.monotonic()
             service.stop(10)  # who hangs is cut without waiting
             assert time.monotonic() - began < 5

@@ -7,7 +7,7 @@ machinery.
 """
 
 from labkit.lens.plots.drawing import PALETTE, Drawing
-from labkit.lens.plots.graph import topology
+from labkit.lens.plots.graph import Topology, topology
 from labkit.lens.plots.levels import levels
 from labkit.lens.plots.measured import comparison, latencies, requests_along_time, throughput
 from labkit.lens.plots.squares import outcomes
@@ -16,6 +16,7 @@ from labkit.lens.plots.timeline import bars, states
 __all__ = [
     "PALETTE",
     "Drawing",
+    "Topology",
     "bars",
     "comparison",
     "latencies",
