@@ -147,5 +147,4 @@ def calls_run_at_once(case: Case, make: Any) -> None:
     both = case.eventually(lambda: len(inside) == 2)
     case.expect(both, "con dos permisos, la segunda llamada no entró hasta que salió la primera: ¿qué candado la detiene?")
     gate.set()
-    for each in futures:
-        wait_for(each)
+    list(map(wait_for, futures))
