@@ -81,7 +81,8 @@ def variants(node: ast.AST) -> Iterator[ast.AST | list[ast.stmt]]:
         case ast.Try(finalbody=[_, *_]):
             yield [*node.body, *node.finalbody] if not node.handlers else [_without_finally(node)]
         case ast.Assign() | ast.AugAssign() | ast.Raise() | ast.Delete() | ast.Expr():
-            if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            # Neither a docstring nor the `name = ...` that a stub keeps.
+            if not (isinstance(node, ast.Expr | ast.Assign) and isinstance(node.value, ast.Constant)):
                 yield [ast.Pass()]
 
 

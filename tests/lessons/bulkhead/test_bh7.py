@@ -2,7 +2,12 @@
 
 from answers import Master
 
-BH7A = Master("BH-7a")
+BH7A = Master(
+    "BH-7a",
+    same={
+        "self.grupo.shutdown(wait=True) → self.grupo.shutdown()": "wait is True by default",
+    },
+)
 RIGHT_A = {
     "a bounded queue": """
         import queue
@@ -111,7 +116,13 @@ WRONG_A["close raises a task's error"] = (
 )
 test_right_a, test_wrong_a = BH7A.tests(RIGHT_A, WRONG_A)
 
-BH7B = Master("BH-7b")
+BH7B = Master(
+    "BH-7b",
+    same={
+        "time.sleep(0.01) → pass": "how long a task takes is the learner's",
+        "terminadas.append(True) → terminadas.append(False)": "what is counted is how many",
+    },
+)
 RIGHT_B = {
     "a counter": """
         def inundar(grupo):

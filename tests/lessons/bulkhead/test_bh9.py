@@ -2,7 +2,12 @@
 
 from answers import Master
 
-BH9 = Master("BH-9")
+BH9 = Master(
+    "BH-9",
+    same={
+        "return (breaker, Bulkhead(permisos, name=nombre)) → return (breaker, Bulkhead(permisos))": "the name is for who reads the error",
+    },
+)
 RIGHT = {
     "a lock and decorators": """
         def crear_proteccion(permisos, fallos, espera, reloj):

@@ -2,7 +2,17 @@
 
 from answers import Master
 
-CB3 = Master("CB-3", run=("cb-3-fallos",))
+CB3 = Master(
+    "CB-3",
+    run=("cb-3-fallos",),
+    same={
+        "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 3, 3, 5, 20, 50)}": "another choice of thresholds",
+        "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 4, 5, 20, 50)}": "another choice of thresholds",
+        "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 6, 20, 50)}": "another choice of thresholds",
+        "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 21, 50)}": "another choice of thresholds",
+        "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 51)}": "another choice of thresholds",
+    },
+)
 _ROWS = "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)}"
 _SAID = 'al_subir = {"aperturas": "baja", "fallos": "sube", "rechazos": "baja"}'
 

@@ -2,7 +2,12 @@
 
 from answers import Master
 
-CB4 = Master("CB-4")
+CB4 = Master(
+    "CB-4",
+    same={
+        "with open(ruta, 'a', encoding='utf-8') as archivo: → with open(ruta, 'a') as archivo:": "the same where the locale is UTF-8",
+    },
+)
 RIGHT = {
     "logging": """
         def registrar_cambios(breaker, ruta):

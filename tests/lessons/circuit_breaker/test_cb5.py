@@ -62,7 +62,14 @@ WRONG_A = {
 }
 test_right_a, test_wrong_a = CB5A.tests(RIGHT_A, WRONG_A)
 
-CB5B = Master("CB-5b")
+CB5B = Master(
+    "CB-5b",
+    same={
+        "breaker = CircuitBreaker('pagos', fail_threshold=3, reset_timeout=10, clock=reloj) → breaker = CircuitBreaker('pagos', reset_timeout=10, clock=reloj)": "three is the default",
+        "breaker = CircuitBreaker('pagos', fail_threshold=3, reset_timeout=10, clock=reloj) → breaker = CircuitBreaker('pagos', fail_threshold=3, clock=reloj)": "ten is the default",
+        "reloj.advance(10) → reloj.advance(11)": "a second more than the wait is as good",
+    },
+)
 RIGHT_B = {
     "a listener": """
         def historia(fallos):

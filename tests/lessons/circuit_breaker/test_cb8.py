@@ -2,7 +2,15 @@
 
 from answers import Master
 
-CB8 = Master("CB-8")
+CB8 = Master(
+    "CB-8",
+    same={
+        "(fallar(cb, 2), fallar(cb, 1, ValueError), fallar(cb, 1)) → (fallar(cb, 2), fallar(cb, 2, ValueError), fallar(cb, 1))": "two ignored errors tell as much",
+        "(fallar(cb, 2), fallar(cb, 1, ValueError), fallar(cb, 1)) → (fallar(cb, 2), fallar(cb, 1, ValueError), fallar(cb, 2))": "it opens at the first of the two",
+        "cb(lambda: fallar(cb, 3))() → cb(lambda: fallar(cb, 4))()": "it opens at the third",
+        "nuevo(umbral=-3) → nuevo(umbral=-4)": "as bad",
+    },
+)
 RIGHT = {
     "with a thread": CB8.changed(
         "cb(lambda: fallar(cb, 3))()",

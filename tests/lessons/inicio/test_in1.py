@@ -2,7 +2,11 @@
 
 from answers import Master
 
-IN1 = Master("IN-1", LIBROS={"42": "Rayuela", "43": "Pedro Páramo"})
+IN1 = Master(
+    "IN-1",
+    LIBROS={"42": "Rayuela", "43": "Pedro Páramo"},
+    same={"LIBROS = {'42': 'Rayuela', '43': 'Pedro Páramo'} → pass": "the test gives it too"},
+)
 RIGHT = {
     "abort and jsonify": """
         from flask import jsonify, make_response

@@ -2,7 +2,14 @@
 
 from answers import Master
 
-SD6 = Master("SD-6")
+SD6 = Master(
+    "SD-6",
+    same={
+        "self.turno += 1 → self.turno -= 1": "turns, the other way round",
+        "self.turno = 0 → self.turno = 1": "who is first is nobody's business",
+        "url = self.urls[(self.turno + paso) % len(self.urls)] → url = self.urls[(self.turno - paso) % len(self.urls)]": "all are tried, in another order",
+    },
+)
 RIGHT = {
     "cycle and a session": """
         class Cliente:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from typing import Any
 
 from labkit.course.lessons.bulkhead.desk import STAYS_IN, Desk, OwnEnd, Task
 from labkit.exercises.exercise import Exercise
@@ -38,20 +39,22 @@ def three_well(desk: Desk) -> None:
 
 @RUN.case("con seis tareas y dos hilos", raised="¿qué haces con el parámetro hilos?")
 def never_more_than_asked(desk: Desk) -> None:
-    lock, inside, most, over = threading.Lock(), [0], [0], threading.Event()
+    for threads in (2, 3):
+        lock, inside, most, over = threading.Lock(), [0], [0], threading.Event()
 
-    def run() -> None:
-        with lock:
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-            if inside[0] > 2:
-                over.set()
-        over.wait(desk.pace.grace)  # the time that one too many has to come in
-        with lock:
-            inside[0] -= 1
+        def run(threads: int = threads, lock: Any = lock, inside: Any = inside, most: Any = most, over: Any = over) -> None:
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                if inside[0] > threads:
+                    over.set()
+            over.wait(desk.pace.grace)  # the time that one too many has to come in
+            with lock:
+                inside[0] -= 1
 
-    desk.run([(f"t{n}", run) for n in range(6)], threads=2)
-    desk.expect(most[0] <= 2, f"con hilos=2 llegó a haber {most[0]} tareas a la vez: ¿dónde se usa hilos?")
+        desk.run([(f"t{n}", run) for n in range(6)], threads if threads == 2 else None)
+        said = f"hilos={threads}" if threads == 2 else "hilos sin decir, que son tres,"
+        desk.expect(most[0] <= threads, f"con {said} llegó a haber {most[0]} tareas a la vez: ¿dónde se usa hilos?")
 
 
 @RUN.case(
