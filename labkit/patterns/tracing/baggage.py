@@ -89,7 +89,7 @@ def format_baggage(entries: Mapping[str, Entry]) -> str:
     parts: list[str] = []
     length = -1
     for key, entry in entries.items():
-        part = f"{key}={quote(entry.value, safe=_SAFE)}{entry.properties}"
+        part = f"{key}={quote(entry.value, safe=_SAFE, errors='replace')}{entry.properties}"
         if len(parts) < MEMBERS and length + 1 + len(part) <= LIMIT:
             parts.append(part)
             length += 1 + len(part)

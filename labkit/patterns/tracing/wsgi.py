@@ -49,6 +49,7 @@ class TracingMiddleware:
         entries = extract_baggage(headers) if self._trusted and headers else {}
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+            _name_by_route(span, method, environ)
             http.answered(span, int(status[:3]))
             return start_response(status, headers, *exc_info)
 
@@ -59,8 +60,6 @@ class TracingMiddleware:
             span.fail(error)
             span.end()
             raise
-        finally:
-            _name_by_route(span, method, environ)
         return _Body(parts, span, entries)
 
 
@@ -85,6 +84,7 @@ class _Body:
                 self._span.fail(error)
                 raise
         if piece is None:
+            self._span.end()
             raise StopIteration
         return piece
 
@@ -97,9 +97,13 @@ class _Body:
         finally:
             self._span.end()
 
+    def __del__(self) -> None:
+        # Werkzeug 3.1 forgets to close when the client has gone: no span may get lost by that.
+        self._span.end()
+
 
 def _name_by_route(span: Span, method: str, environ: "WSGIEnvironment") -> None:
-    # Werkzeug leaves its request there, and Flask the rule that it found: "/stock/<isbn>".
+    # Werkzeug leaves its request there until the answer begins, and Flask in it the rule: "/stock/<isbn>".
     rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
     if rule is not None:
         http.knew_route(span, method, str(rule))
