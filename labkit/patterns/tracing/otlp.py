@@ -7,11 +7,12 @@ have it), 64-bit numbers are texts, enumerations are numbers.
 import json
 import math
 import threading
-import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPConnection, HTTPSConnection
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from labkit.patterns.tracing import messages
 from labkit.patterns.tracing.checks import positive_seconds
@@ -61,19 +62,30 @@ class OtlpHttp:
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, headers: Mapping[str, str] | None = None) -> None:
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        if (
+            not isinstance(url, str)
+            or not url.startswith(("http://", "https://"))
+            or not urlsplit(url).hostname
+        ):
             raise ValueError(messages.BAD_URL.format(given=url))
-        self.url = url
-        self.timeout = positive_seconds("timeout", timeout)
+        parts = urlsplit(url)
+        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._host, self._port, self._path = parts.hostname or "", parts.port, parts.path or "/"
+        self._timeout = positive_seconds("timeout", timeout)
         self._headers = {**(headers or {}), "Content-Type": "application/json"}
 
     def __call__(self, spans: Sequence[Span]) -> None:
-        """Post the spans. Raises OSError where there is no answer, or it is none of 2xx."""
+        """Post the spans. Raises OSError or HTTPException for no answer, and for one that is none of 2xx."""
         body = json.dumps(to_otlp(spans)).encode()
-        request = urllib.request.Request(self.url, body, self._headers, method="POST")
-        with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-            if not 200 <= answer.status < 300:
-                raise OSError(messages.REFUSED.format(status=answer.status))
+        connection = self._connect(self._host, self._port, timeout=self._timeout)
+        try:
+            connection.request("POST", self._path, body, self._headers)
+            answer = connection.getresponse()
+            answer.read()
+        finally:
+            connection.close()
+        if not 200 <= answer.status < 300:
+            raise OSError(messages.REFUSED.format(status=answer.status))
 
 
 def _span(span: Span) -> dict[str, Any]:
