@@ -286,7 +286,7 @@ class Tracer:
         return span
 
     def _context_below(self, parent: SpanContext | None) -> SpanContext:
-        """A new trace, or a new span of the parent's trace: the span's id is new in either case (§3.4)."""
+        """Begin a trace, or go on with the parent's: the span's id is new in either case (§3.4)."""
         if parent is None:
             trace_id, flags, tracestate = self._new_id(16), RANDOM, ""
         else:

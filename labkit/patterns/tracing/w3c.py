@@ -94,5 +94,5 @@ def with_entry(tracestate: str, key: str, text: str) -> str:
 
 
 def is_key(text: str) -> bool:
-    """True for what may name a member of a tracestate (L2 §3.3.1.3.1)."""
+    """Return True for what may name a member of a tracestate (L2 §3.3.1.3.1)."""
     return _KEY.fullmatch(text) is not None
