@@ -35,11 +35,10 @@ RIGHT = {
 _ID = 'request.headers.get("X-Correlation-ID") or uuid.uuid4().hex'
 WRONG = {
     "no limit": (", timeout=limite", "", "¿quién pone el límite?"),
-    "a short limit of its own": ("timeout=limite", "timeout=0.25", "contestó {'uno': 'sin respuesta'}"),
-    "milliseconds": ("timeout=limite", "timeout=limite / 1000", "tardó 0.0 s"),
+    "a short limit of its own": ("timeout=limite", "timeout=0.1", "¿qué límite lleva cada llamada?"),
     "a long limit of its own": ("timeout=limite", "timeout=1", "¿qué límite lleva cada llamada?"),
-    "only refused": ("requests.RequestException", "requests.ConnectionError", "con uno colgado"),
-    "only hung": ("requests.RequestException", "requests.Timeout", "con uno que no escucha"),
+    "only refused": ("requests.RequestException", "requests.ConnectionError", "GET /7 contestó 500"),
+    "only hung": ("requests.RequestException", "requests.Timeout", "GET /7 contestó 500"),
     "the first failure ends it": (
         '                estados[nombre] = "sin respuesta"\n',
         '                estados[nombre] = "sin respuesta"\n                break\n',
@@ -65,7 +64,7 @@ WRONG = {
     ),
     "one id for all": ("or uuid.uuid4().hex", 'or "nuevo"', "el mismo identificador"),
     "another id in the log": ("anotar(id=id", "anotar(id=nombre", "se anotó"),
-    "seconds": ("ms=1000 * (", "ms=1 * (", "¿son milisegundos?"),
+    "seconds": ("ms=1000 * (", "ms=1 * (", "¿son milisegundos"),
     "whole thousands": ("ms=1000 * (", "ms=100000 * (", "¿son milisegundos?"),
     "another path": ('f"{url}/{pedido}"', "url", "se llamó así"),
     "the wrong name": ("destino=nombre", "destino=url", "los destinos anotados"),

@@ -89,15 +89,15 @@ WRONG = {
     "another status": ("400", "422", "contestó 422"),
     "no reason": (', motivo="el importe no es un número mayor que cero"', "", "motivo vale None"),
     "silent refusal": (
-        '            anotar(id=id, suceso="rechazado"',
-        '            str(dict(id=id, suceso="rechazado"',
+        'anotar(id=id, suceso="rechazado"',
+        'dict(id=id, suceso="rechazado"',
         "se esperaba recibido y rechazado",
     ),
     "the last one only": ("total=sum(cobros)", "total=cobros[-1]", "tras 1 y 2.5"),
     "a total of all applications": (
         'def crear_pagos(anotar):\n    app, cobros = Flask("pagos"), []',
         'todos = []\n\ndef crear_pagos(anotar):\n    app, cobros = Flask("pagos"), todos',
-        "recién creada",
+        "total vale",
     ),
     "the refused are summed": (
         "        if importe is None:",

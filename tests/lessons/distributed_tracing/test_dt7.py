@@ -21,7 +21,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "everybody's dice": ("random.Random(semilla)", "random", "¿una tirada por petición"),
+    "everybody's dice": ("random.Random(semilla)", "random", "fallan en peticiones distintas"),
     "everybody's dice, seeded": (
         "random.Random(semilla)",
         "random\n    random.seed(semilla)",

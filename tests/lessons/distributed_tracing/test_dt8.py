@@ -75,7 +75,7 @@ WRONG = {
     "no limit": (", timeout=1", "", "¿quién pone el límite?"),
     "a limit too short": ("timeout=1", "timeout=0.2", "se pide 1 s"),
     "a limit too long": ("timeout=1", "timeout=1.8", "se pide 1 s"),
-    "only timeouts": ("requests.RequestException", "requests.Timeout", "sin nadie que escuche"),
+    "only timeouts": ("requests.RequestException", "requests.Timeout", "¿qué excepción lanza requests?"),
     "only connections": ("requests.RequestException", "requests.ConnectionError", "servicio no contesta"),
     "another word": ('estado = "sin respuesta"', "estado = 0", "los estados anotados"),
     "gives up without an answer": (

@@ -22,11 +22,9 @@ def the_table(case: Case, own: Any, total: Any, slowest: Any) -> None:
     case.expect(
         isinstance(own, Mapping), f"propias es {kind(own)}: se pide un diccionario de servicio a segundos"
     )
-    missing = [name for name in NAMES if name not in own]
-    case.expect(not missing, f"en propias falta: {listed(missing)}")
-    case.expect(
-        len(own) == len(NAMES), f"en propias sobra: {listed([str(n) for n in own if n not in NAMES])}"
-    )
+    missing, strange = [n for n in NAMES if n not in own], [str(n) for n in own if n not in NAMES]
+    if missing or strange:
+        case.fail(f"en propias {'falta' if missing else 'sobra'}: {listed(missing or strange)}")
     for name in NAMES:
         case.expect(
             _number(own[name]), f"propias[{name!r}] es {kind(own[name])}: se pide un número de segundos"

@@ -70,12 +70,17 @@ INVALID = [
 ]
 
 
+def _trace_kept(step: str, value: object) -> bool:
+    """True when the header that came and the one that goes out name the same trace."""
+    return "-" in step and step.split("-")[1].lower() in str(value)
+
+
 def _goes_on(difference: Difference) -> bool:
-    return TRACE in str(difference.wanted.value)
+    return _trace_kept(difference.last, difference.wanted.value)
 
 
 def _went_on(difference: Difference) -> bool:
-    return TRACE in str(difference.found.value)
+    return _trace_kept(difference.last, difference.found.value)
 
 
 TRACEPARENT.stories(

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, request
 
-from labkit.exercises.exercise import Exercise, Scene
+from labkit.exercises.exercise import Exercise, Scene, wait_for
 from labkit.exercises.wording import many, shown
 
 SILENT = "sin respuesta"
@@ -34,7 +34,9 @@ class Street(Scene):
 
     def ask(self, attempts: int, id: str = "abc") -> Any:
         """Call the answer."""
-        return self.answer(f"{self.service.url}/cobrar", id, attempts, lambda **line: self.noted.append(line))
+        url = f"{self.service.url}/cobrar"
+        # In a thread: an answer without a limit could not be stopped at the deadline.
+        return wait_for(self.start(self.answer, url, id, attempts, lambda **line: self.noted.append(line)))
 
     def expect_attempts(self, found: Any, statuses: list[Any], situation: str) -> None:
         """Fail unless the service was asked so often, all was noted, and the last one is what came back."""
