@@ -20,7 +20,7 @@ from labkit.patterns.tracing.tracer import Event, Link, Span
 
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUSES = {"unset": 0, "ok": 1, "error": 2}
-_SCOPE = {"name": "labkit.patterns.tracing"}
+_SCOPE = {"name": "labkit.tracing"}
 _INT64 = 2**63
 
 

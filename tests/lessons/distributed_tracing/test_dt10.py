@@ -2,8 +2,10 @@
 
 from answers import Master
 
+_NOTES = "anotar(id=id, destino=nombre, estado=estados[nombre], ms={} * (time.monotonic() - inicio))"
 DT10 = Master(
-    "DT-10", same={"app = Flask('pedidos') → app = Flask('pedidos*')": "the application's own name"}
+    "DT-10",
+    same={f"{_NOTES.format(1000)} → {_NOTES.format(1001)}": "a thousandth more cannot be measured"},
 )
 
 RIGHT = {

@@ -4,10 +4,7 @@ from answers import Master
 
 DT6 = Master(
     "DT-6",
-    same={
-        "app, cobros = (Flask('pagos'), []) → app, cobros = (Flask('pagos*'), [])": "the application's own name",
-        "return (jsonify(error='importe'), 400) → return (jsonify(error='importe*'), 400)": "its words",
-    },
+    same={"return (jsonify(error='importe'), 400) → return (jsonify(), 400)": "what a refusal says is free"},
 )
 
 RIGHT = {

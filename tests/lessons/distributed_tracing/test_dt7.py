@@ -4,7 +4,11 @@ from answers import Master
 
 DT7 = Master(
     "DT-7",
-    same={"return (jsonify(error='hoy no'), 503) → return (jsonify(error='hoy no*'), 503)": "its words"},
+    same={
+        "if dado.random() < probabilidad: → if dado.random() <= probabilidad:": "no draw is exactly that",
+        "return jsonify(responde=nombre) → return jsonify() (2)": "what /salud says is free",
+        "return (jsonify(error='hoy no'), 503) → return (jsonify(), 503)": "what a failure says is free",
+    },
 )
 
 RIGHT = {

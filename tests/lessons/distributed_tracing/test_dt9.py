@@ -2,7 +2,14 @@
 
 from answers import Master
 
-DT9 = Master("DT-9")
+DT9 = Master(
+    "DT-9",
+    same={
+        "for linea in ruta.read_text(encoding='utf-8').splitlines(): → for linea in ruta.read_text().splitlines():": (
+            "UTF-8 is the system's own encoding where the tests run"
+        ),
+    },
+)
 
 RIGHT = {
     "a generator and a helper": """
