@@ -129,22 +129,3 @@ def measures(requests: int) -> Measures:
         THEIRS_OFF: of(_theirs, False),
         BARE: bare,
     }
-
-
-ROWS = [(OURS, THEIRS), (OURS_OFF, THEIRS_OFF), (OURS, BARE), (OURS_OFF, BARE)]
-
-
-if __name__ == "__main__":
-    from statistics import median
-
-    values: dict[str, list[float]] = {}
-    contestants = measures(3000)
-    for _ in range(7):
-        for name, measure in contestants.items():
-            values.setdefault(name, []).append(measure())
-    for name, each in values.items():
-        print(f"{name:36}{median(each):8.1f} µs a request")
-    for one, other in ROWS:
-        print(
-            f"{one} / {other}: {median(a / b for a, b in zip(values[one], values[other], strict=True)):.2f}"
-        )
