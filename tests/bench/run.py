@@ -36,6 +36,7 @@ import load_generator
 import peers
 import psutil
 import requests
+import tracing
 from contestants import ANSWER, Contestant
 
 HERE = Path(__file__).parent
@@ -483,6 +484,20 @@ def bench_bulkhead(effort: Effort) -> None:
     )
 
 
+def bench_tracing(effort: Effort) -> None:
+    print_table(
+        "Tracing, for a request that makes one call; no network (ratio: time of the one / time of the other)",
+        "µs",
+        take_turns(effort.loads, tracing.measures(2000 * effort.load_seconds)),
+        [
+            (tracing.OURS, tracing.THEIRS, Aim(1)),
+            (tracing.OURS_OFF, tracing.THEIRS_OFF, Aim(1)),
+            (tracing.OURS, tracing.BARE, None),
+            (tracing.OURS_OFF, tracing.BARE, None),
+        ],
+    )
+
+
 # Peers
 
 
@@ -568,7 +583,19 @@ def found_version(name: str) -> str:
         return "missing"
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker", "bulkhead", "peers"]
+SECTIONS = [
+    "start",
+    "stop",
+    "throughput",
+    "import",
+    "idle",
+    "lens",
+    "load",
+    "breaker",
+    "bulkhead",
+    "tracing",
+    "peers",
+]
 
 
 def main() -> None:
@@ -608,6 +635,8 @@ def main() -> None:
         bench_breaker(effort)
     if "bulkhead" in chosen:
         bench_bulkhead(effort)
+    if "tracing" in chosen:
+        bench_tracing(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

@@ -6,6 +6,7 @@ compares: it holds no measured times. Matplotlib is loaded when something is dra
 machinery.
 """
 
+from labkit.lens.plots.cascade import waterfall
 from labkit.lens.plots.drawing import PALETTE, Drawing
 from labkit.lens.plots.graph import Topology, topology
 from labkit.lens.plots.levels import levels
@@ -26,4 +27,5 @@ __all__ = [
     "states",
     "throughput",
     "topology",
+    "waterfall",
 ]
