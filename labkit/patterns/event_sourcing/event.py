@@ -6,6 +6,7 @@ a list, or a key 1 that would return as "1", is refused while whoever wrote it s
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import InvalidInput
 
 MAX_TEXT = 200
+# What needs no quoting in a URL but by its accents, and cannot be taken for a step up in a path.
+_STREAM = re.compile(rf"[\w@:+=~-][\w.@:+=~-]{{0,{MAX_TEXT - 1}}}")
 
 
 def new_id() -> str:
@@ -94,6 +97,13 @@ def _json(name: str, type: str, given: Mapping[str, Any]) -> str:
     if not same:
         raise InvalidInput(messages.NOT_JSON.format(name=name, type=type, reason=messages.CHANGES_IN_JSON))
     return text
+
+
+def valid_stream(given: object) -> str:
+    """Return a stream's name. Raises InvalidInput."""
+    if not isinstance(given, str) or not _STREAM.fullmatch(given):
+        raise InvalidInput(messages.BAD_STREAM.format(given=given, limit=MAX_TEXT))
+    return given
 
 
 def valid_text(name: str, given: object) -> str:

@@ -12,7 +12,10 @@ BAD_EXPECTED = (
     "expected_version vale {given!r}: se acepta un entero de 0 en adelante "
     "(0: el flujo aún no existe), o None si da igual."
 )
-BAD_STREAM = "El flujo {given!r} no vale: se acepta un texto imprimible de 1 a {limit} caracteres."
+BAD_STREAM = (
+    "El flujo {given!r} no vale: se aceptan de 1 a {limit} letras, cifras, «.», «_», «-», «@», «:», «+», «=» "
+    "o «~», por ejemplo libro-42, y no empieza por «.»."
+)
 BAD_TEXT = "{name} vale {given!r}: se acepta un texto imprimible de 1 a {limit} caracteres."
 BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
 BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
@@ -48,8 +51,12 @@ BACKWARDS = "El marcador «{name}» va por {actual} y no puede ir a {given}: sol
 ALWAYS_BEATEN = "«{stream}» cambió {attempts} veces mientras se decidía."
 STOPPED_AT = "«{name}» se detiene en la posición {position} ({type} de «{stream}»): su función falló."
 
+LOG_BAD_SNAPSHOT = "la foto de «%s» en la versión %d no se puede leer: se reconstruye desde el principio"
+LOG_NO_SNAPSHOT = "no se pudo guardar la foto de «%s» en la versión %d: se sigue sin ella"
+
 BAD_BODY = 'El cuerpo debe ser un objeto JSON de la forma {"events": […], "expected_version": 0}.'
 BAD_NUMBER = "{name} vale {given!r}: se acepta un entero de {minimum} a {maximum}."
 BAD_WAIT = "wait vale {given!r}: se acepta un número de segundos entre 0 y {limit}."
 UNKNOWN_FIELD = "No conozco el campo {given}: se aceptan {accepted}."
+BAD_TABLE = "La tabla {given!r} no vale: se aceptan letras minúsculas sin tilde, cifras y «_»."
 REMOTE_STATUS = "contestó {status}"

@@ -26,7 +26,14 @@ from typing import Any
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.database import Cursor, Database, Sqlite
 from labkit.patterns.event_sourcing.errors import DuplicateEvent, InvalidInput, VersionConflict
-from labkit.patterns.event_sourcing.event import Event, RecordedEvent, encode, valid_count, valid_text
+from labkit.patterns.event_sourcing.event import (
+    Event,
+    RecordedEvent,
+    encode,
+    valid_count,
+    valid_stream,
+    valid_text,
+)
 from labkit.patterns.event_sourcing.upcasting import Upcasters
 
 PAGE = 1000  # events fetched at a time by read_all
@@ -76,7 +83,7 @@ class EventStore:
         The same append again (the same ids and content) writes nothing and returns what is recorded: a client
         that got no answer may repeat it.
         """
-        valid_text("stream", stream)
+        valid_stream(stream)
         if expected_version is not None:
             _valid_expected(expected_version)
         if isinstance(events, str | bytes | Event) or not isinstance(events, Sequence):
@@ -107,13 +114,13 @@ class EventStore:
 
     def read(self, stream: str, *, after: int = 0, until: int | None = None) -> list[RecordedEvent]:
         """Return a stream's events with `after` < version ≤ `until`, upcast; of an unknown stream, none."""
-        valid_text("stream", stream)
+        valid_stream(stream)
         sql = f"select {_COLUMNS} from events where stream = ? and version > ?"
         parameters: list[Any] = [stream, valid_count("after", after)]
         if until is not None:
             sql += " and version <= ?"
             parameters.append(valid_count("until", until))
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             rows = cursor.execute(f"{sql} order by version", parameters).fetchall()
         return [self._event(row) for row in rows]
 
@@ -129,7 +136,7 @@ class EventStore:
     def _pages(self, after: int, left: int, *, endless: bool) -> Iterator[RecordedEvent]:
         while left > 0:
             wanted = min(left, PAGE)
-            with self._reading() as cursor:
+            with self.reading() as cursor:
                 rows = cursor.execute(
                     f"select {_COLUMNS} from events where position > ? order by position limit ?",
                     (after, wanted),
@@ -159,12 +166,12 @@ class EventStore:
 
     def version(self, stream: str) -> int:
         """Return the number of a stream's events; 0 when there is no such stream."""
-        with self._reading() as cursor:
-            return int(cursor.execute(_HEADS, (valid_text("stream", stream),)).fetchone()[1])
+        with self.reading() as cursor:
+            return int(cursor.execute(_HEADS, (valid_stream(stream),)).fetchone()[1])
 
     def head(self) -> int:
         """Return the position of the last event; 0 when there is none."""
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             return int(cursor.execute("select coalesce(max(position), 0) from events").fetchone()[0])
 
     @contextmanager
@@ -188,7 +195,7 @@ class EventStore:
 
     def checkpoint(self, name: str) -> int:
         """Return the position up to which a reader of that name is done; 0 at its beginning."""
-        with self._reading() as cursor:
+        with self.reading() as cursor:
             row = cursor.execute("select position from checkpoints where name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
@@ -209,6 +216,14 @@ class EventStore:
                 actual = self.checkpoint(name)
                 raise InvalidInput(messages.BACKWARDS.format(name=name, actual=actual, given=position))
 
+    def begin_checkpoint(self, name: str, position: int) -> None:
+        """Set a checkpoint that is not there yet; leave one that is."""
+        with self.transaction() as cursor:
+            cursor.execute(
+                "insert into checkpoints (name, position) values (?, ?) on conflict (name) do nothing",
+                (name, position),
+            )
+
     def forget_checkpoint(self, name: str) -> None:
         """Put a checkpoint back to the beginning, for a view that is to be rebuilt."""
         with self.transaction() as cursor:
@@ -225,9 +240,10 @@ class EventStore:
         self.close()
 
     @contextmanager
-    def _reading(self) -> Iterator[Cursor]:
+    def reading(self) -> Iterator[Cursor]:
+        """Lend a cursor that queries a view's tables; in a transaction it sees what was written there."""
         inside: Cursor | None = getattr(self._open, "cursor", None)
-        if inside is not None:  # of a transaction: it sees what it has written
+        if inside is not None:
             yield inside
             return
         with self.database.reading() as cursor:
