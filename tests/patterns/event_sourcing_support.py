@@ -80,12 +80,6 @@ def running_postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_postgres() as conninfo:
-        yield conninfo
-
-
 def own_schema(conninfo: str) -> str:
     """The same server with an empty schema, for one test."""
     import psycopg

@@ -8,7 +8,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from labkit.patterns.event_sourcing import Event, EventStore, Sqlite, VersionConflict
+from labkit.patterns.event_sourcing import (
+    Cursor,
+    Event,
+    EventStore,
+    Projection,
+    RecordedEvent,
+    Sqlite,
+    VersionConflict,
+)
 
 STREAMS = ("libro-1", "libro-2", "libro-3")
 
@@ -19,7 +27,7 @@ def patient(path: Path) -> EventStore:
 
 
 def compete(path: Path, worker: int, seconds: float, barrier: Barrier, report: Connection) -> None:
-    """Append to a few streams for a while, from the version that was read, and decide again after a conflict."""
+    """Append to a few streams for a while from the version that was read; decide again after a conflict."""
     choice = random.Random(worker)
     acknowledged, conflicts = [], 0
     with patient(path) as store:
@@ -32,9 +40,8 @@ def compete(path: Path, worker: int, seconds: float, barrier: Barrier, report: C
             try:
                 acknowledged += [event.id for event in store.append(stream, events, version)]
                 stream = choice.choice(STREAMS)
-            except VersionConflict as conflict:
+            except VersionConflict:
                 conflicts += 1
-                assert conflict.actual > version
             version = store.version(stream)
     report.send((acknowledged, conflicts))
 
@@ -51,7 +58,7 @@ def append_until_killed(path: Path, acknowledge: Connection) -> None:
 
 
 def append_until_refused(path: Path, limit: int, report: Connection) -> None:
-    """Append where no file may grow beyond `limit` bytes; tell what was acknowledged, and the error's name."""
+    """Append where no file may grow beyond `limit` bytes; tell what was acknowledged, and the error."""
     import resource
 
     acknowledged: list[str] = []
@@ -63,3 +70,23 @@ def append_until_refused(path: Path, limit: int, report: Connection) -> None:
             acknowledged += [event.id for event in store.append("libro-1", batch, None)]
     except Exception as error:
         report.send((acknowledged, type(error).__name__))
+
+
+def project_until_killed(path: Path, report: Connection) -> None:
+    """Count sales, and stop for ever inside the transaction of the second page."""
+    handled = 0
+
+    def count(cursor: Cursor, event: RecordedEvent) -> None:
+        nonlocal handled
+        cursor.execute(
+            "insert into ventas values (?, ?) on conflict (flujo) do update set unidades = unidades + ?",
+            (event.stream, event.data["unidades"], event.data["unidades"]),
+        )
+        handled += 1
+        if handled == 15:
+            report.send("a mitad")
+            time.sleep(60)
+
+    with patient(path) as store:
+        columns = {"ventas": "flujo text primary key, unidades integer"}
+        Projection(store, "ventas", count, columns, page=10).catch_up()

@@ -1,4 +1,4 @@
-"""The persistence tests that the `eventsourcing` package ships for whoever writes a recorder, on our store."""
+"""The persistence tests that the `eventsourcing` package ships for writers of recorders, on our store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 from event_sourcing_recorder import OurAggregateRecorder, OurProcessRecorder
-from event_sourcing_support import own_schema, postgres  # noqa: F401
+from event_sourcing_support import own_schema, running_postgres
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.tests import persistence
 
 from labkit.patterns.event_sourcing import EventStore, Postgres
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with running_postgres() as conninfo:
+        yield conninfo
 
 
 class InMemory:
@@ -76,16 +82,10 @@ class NonInterleaving(Opened, persistence.NonInterleavingNotificationIDsBaseCase
         return [StoredEvent(originator_id, number, "topic", b"state") for number in range(self.insert_num)]
 
 
-def cases() -> dict[str, type]:
-    """Each of their cases on each of our databases."""
-    return {
-        f"Test{case.__name__}{place.__name__}": type(
-            f"Test{case.__name__}{place.__name__}", (place, case), {}
-        )
-        for case in (Aggregate, Application, Tracking, Process, NonInterleaving)
-        for place in (InMemory, InAFile, InPostgres)
-    }
-
-
-globals().update(cases())
-del Aggregate, Application, Tracking, Process, NonInterleaving  # abstract: pytest would collect them
+CASES = (Aggregate, Application, Tracking, Process, NonInterleaving)
+for case in CASES:
+    for place in (InMemory, InAFile, InPostgres):
+        name = f"Test{case.__name__}{place.__name__}"
+        globals()[name] = type(name, (place, case), {})
+# Abstract ones are no tests of their own: pytest would collect whatever is a TestCase here.
+del case, Aggregate, Application, Tracking, Process, NonInterleaving, CASES

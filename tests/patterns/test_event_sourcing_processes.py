@@ -1,4 +1,4 @@
-"""Many processes on one file, kill -9 in the middle of appends, and files that are locked, full or damaged."""
+"""Many processes on one file, kill -9 amid appends, and files that are locked, full or damaged."""
 
 from __future__ import annotations
 
@@ -110,11 +110,6 @@ def kill_during_appends(path: Path, times: int) -> None:
 
 
 def test_what_was_acknowledged_survives_kill_9_and_the_rest_is_whole_or_absent(path):
-    kill_during_appends(path, times=12)
-
-
-@pytest.mark.soak
-def test_fifty_times_kill_9(path):
     kill_during_appends(path, times=50)
 
 
@@ -126,7 +121,7 @@ def test_a_locked_file_is_told_after_the_timeout_and_readers_do_not_wait(path):
         store.append("libro-1", [Event("Recibido")], 0)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("begin immediate")
-            with pytest.raises(StoreBusy, match="ocupado por otro escritor desde hace 0.05 s"):
+            with pytest.raises(StoreBusy, match=r"ocupado por otro escritor desde hace 0\.05 s"):
                 store.append("libro-1", [Event("Vendido")], 1)
             assert store.version("libro-1") == 1
             other.execute("rollback")
@@ -159,16 +154,21 @@ class Small(Sqlite):
 
 def test_a_full_disk_is_told_and_nothing_is_half_written(path):
     with EventStore(Small(path)) as store:
-        batch = [Event("Vendido", {"texto": "x" * 1000}) for _ in range(5)]
         written = 0
+
+        def batch() -> list[Event]:
+            return [Event("Vendido", {"texto": "x" * 1000}) for _ in range(5)]
+
+        def fill() -> None:
+            nonlocal written
+            while True:
+                written = store.append("libro-1", batch(), written)[-1].version
+
         with pytest.raises(StoreFull, match="no se ha escrito nada"):
-            for _ in range(100):
-                batch = [Event("Vendido", {"texto": "x" * 1000}) for _ in range(5)]
-                store.append("libro-1", batch, written)
-                written += 5
+            fill()
         assert 0 < written == store.version("libro-1")
     with EventStore(path) as store:  # room again
-        assert store.append("libro-1", batch, written)[-1].version == written + 5
+        assert store.append("libro-1", batch(), written)[-1].version == written + 5
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
