@@ -15,8 +15,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from eventsourcing.domain import DomainEvent
-from eventsourcing.persistence import EventStore as TheirStore
 from eventsourcing.persistence import DatetimeAsISO, JSONTranscoder, Mapper
+from eventsourcing.persistence import EventStore as TheirStore
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 from labkit.patterns.event_sourcing import Event, EventStore
@@ -37,8 +37,8 @@ class Sold(DomainEvent):
 class Ours:
     """Our store, in a file of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = EventStore(folder / "ours.db")
+    def __init__(self, folder: Path | None) -> None:
+        self.store = EventStore(folder / "ours.db" if folder else ":memory:")
         self.numbers = count()
 
     def append(self, events: int) -> None:
@@ -59,8 +59,8 @@ class Ours:
 class Theirs:
     """The library's store, as its applications put it together."""
 
-    def __init__(self, folder: Path) -> None:
-        self.datastore = SQLiteDatastore(str(folder / "theirs.db"))
+    def __init__(self, folder: Path | None) -> None:
+        self.datastore = SQLiteDatastore(str(folder / "theirs.db") if folder else ":memory:")
         recorder = SQLiteApplicationRecorder(self.datastore)
         recorder.create_table()
         transcoder = JSONTranscoder()
@@ -91,6 +91,8 @@ class Theirs:
         found = 0
         while found < limit:
             page = self.recorder.select_notifications(after + found + 1, min(1000, limit - found))
+            if not page:
+                break
             found += sum(1 for one in page if self.mapper.to_domain_event(one))
         return found
 
@@ -103,11 +105,13 @@ class Theirs:
 
 
 class Field:
-    """Both stores in a folder that is deleted at the end."""
+    """Both stores in a folder that is deleted at the end, or in memory: what the disk does not hide."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_memory: bool = False) -> None:
         self.stack = ExitStack()
-        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-bench-")))
+        folder = None
+        if not in_memory:
+            folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-bench-")))
         self.stores = {OURS: Ours(folder), THEIRS: Theirs(folder)}
         for store in self.stores.values():
             self.stack.callback(store.close)
@@ -155,8 +159,8 @@ class Field:
         """Append until each holds so many events."""
         for store in self.stores.values():
             held = store.store.head() if isinstance(store, Ours) else store.recorder.max_notification_id()
-            for _ in range((size - held) // 1000):
-                store.append(1000)
+            for start in range(held or 0, size, 1000):
+                store.append(min(1000, size - start))
 
     def at_its_end(self, size: int, times: int) -> tuple[dict[str, float], dict[str, float]]:
         """Microseconds for an append of one event, and for an event read among the last, at that size."""
