@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import InvalidInput
@@ -19,6 +18,7 @@ from labkit.patterns.event_sourcing.errors import InvalidInput
 MAX_TEXT = 200
 # What needs no quoting in a URL but by its accents, and cannot be taken for a step up in a path.
 _STREAM = re.compile(rf"[\w@:+=~-][\w.@:+=~-]{{0,{MAX_TEXT - 1}}}")
+_to_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def new_id() -> str:
@@ -30,7 +30,8 @@ def new_id() -> str:
     value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _json(name: str, type: str, given: Mapping[str, Any]) -> str:
     if not given:
         return "{}"
     try:
-        text = json.dumps(given, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _to_json(given)
         text.encode()  # a lone surrogate is no text that a database takes
         same = json.loads(text) == given
     except (TypeError, ValueError, RecursionError) as error:
