@@ -9,6 +9,7 @@ machinery.
 from labkit.lens.plots.cascade import waterfall
 from labkit.lens.plots.drawing import PALETTE, Drawing
 from labkit.lens.plots.graph import Topology, topology
+from labkit.lens.plots.history import history
 from labkit.lens.plots.levels import levels
 from labkit.lens.plots.measured import comparison, latencies, requests_along_time, throughput
 from labkit.lens.plots.squares import outcomes
@@ -20,6 +21,7 @@ __all__ = [
     "Topology",
     "bars",
     "comparison",
+    "history",
     "latencies",
     "levels",
     "outcomes",

@@ -15,15 +15,26 @@ is plain JSON when snapshots are used, and `evolve` returns a new one and leaves
 """
 
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import VersionConflict
 from labkit.patterns.event_sourcing.event import Event, RecordedEvent, valid_count
 from labkit.patterns.event_sourcing.snapshots import Snapshots
-from labkit.patterns.event_sourcing.store import EventStore
 
 State = TypeVar("State")
+
+
+class Streams(Protocol):
+    """What is needed of a store, be it an EventStore or a RemoteStore."""
+
+    def read(self, stream: str, *, after: int = 0, until: int | None = None) -> list[RecordedEvent]:
+        """Return a stream's events with `after` < version ≤ `until`."""
+
+    def append(
+        self, stream: str, events: Sequence[Event], expected_version: int | None
+    ) -> list[RecordedEvent]:
+        """Append events to a stream, all or none."""
 
 
 class Rebuilt(NamedTuple, Generic[State]):
@@ -35,7 +46,7 @@ class Rebuilt(NamedTuple, Generic[State]):
 
 
 def rebuild(
-    store: EventStore,
+    store: Streams,
     stream: str,
     evolve: Callable[[State, RecordedEvent], State],
     initial: State,
@@ -59,7 +70,7 @@ def rebuild(
 
 
 def decide(
-    store: EventStore,
+    store: Streams,
     stream: str,
     decision: Callable[[State], Sequence[Event]],
     evolve: Callable[[State, RecordedEvent], State],
