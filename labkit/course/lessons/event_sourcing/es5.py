@@ -29,15 +29,28 @@ class Base(Scene):
     def open(self) -> None:
         folder = self.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         self.path = Path(folder) / "ventas.db"
-        with closing(sqlite3.connect(self.path)) as connection:
+        with closing(self.connect()) as connection:
             connection.execute("create table ventas (libro text primary key, unidades integer)")
             connection.execute("create table marcador (posicion integer)")
             connection.execute("insert into marcador values (0)")
             connection.commit()
 
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path)
+        connection.execute("pragma synchronous=off")  # the power fails in the program, not in the machine
+        connection.execute("pragma journal_mode=memory")
+        return connection
+
+    def empty(self) -> None:
+        """Put everything back to the beginning."""
+        with closing(self.connect()) as connection, connection:
+            connection.execute("delete from ventas")
+            connection.execute("delete from marcador")
+            connection.execute("insert into marcador values (0)")
+
     def run(self, events: Sequence[RecordedEvent]) -> Any:
         """Call the answer with a connection of its own, which is closed as it was left."""
-        with closing(sqlite3.connect(self.path)) as connection:
+        with closing(self.connect()) as connection:
             return self.answer(connection, events)
 
     def cut(self, events: Sequence[RecordedEvent], after: int) -> bool:
@@ -50,7 +63,7 @@ class Base(Scene):
             fell = fell or left < 0
             return int(fell)
 
-        with closing(sqlite3.connect(self.path)) as connection:
+        with closing(self.connect()) as connection:
             connection.set_progress_handler(instruction, 1)
             with suppress(sqlite3.Error):
                 self.answer(connection, events)
@@ -117,8 +130,9 @@ def twice(base: Base) -> None:
 @VIEW.case("si la luz se va en cualquier punto", raised="¿qué queda a medias?", late="¿termina tu bucle?")
 def cut_anywhere(base: Base) -> None:
     after, cuts = 0, 0
+    base.open()
     while True:
-        base.open()
+        base.empty()
         if not base.cut(FACTS, after):
             break
         cuts += 1
@@ -129,7 +143,7 @@ def cut_anywhere(base: Base) -> None:
         )
         base.run(FACTS)
         base.expect_stored(5, "tras un corte y otra llamada", "¿Qué se guardó sin lo otro?")
-        after += 1 if after < 40 else 7  # each instruction at first, where what is read and begun is decided
+        after += 1 + after // 25  # denser at first, where it is decided what is read and begun
     base.expect(cuts, "no se leyó ni escribió nada en la base de datos")
 
 

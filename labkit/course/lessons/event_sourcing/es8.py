@@ -23,7 +23,7 @@ class Publisher(Scene):
         self.seen: list[RecordedEvent] = []
         self.inside: list[str] = []
         self.most, self.twice = 0, ""
-        self.meet, self.slow = 1, ("", 0)
+        self.meet, self.slow = 0, ("", 0)
         self.broken: dict[tuple[str, int], BaseException] = {}
 
     def hear(self, event: RecordedEvent) -> None:
@@ -33,8 +33,10 @@ class Publisher(Scene):
             self.inside.append(event.stream)
             self.most = max(self.most, len(self.inside))
             self.lock.notify_all()
-            if event.version == 1:  # time for others to come, if others come
-                self.lock.wait_for(lambda: self.most >= self.meet, self.pace.patience)
+            if event.version == 1 and self.meet:  # time for others to come, if others come
+                patience = self.pace.grace if self.meet > self.workers else self.pace.patience
+                if not self.lock.wait_for(lambda: self.most >= self.meet, patience):
+                    self.meet = 0
             if (
                 event.stream,
                 event.version,
@@ -46,6 +48,7 @@ class Publisher(Scene):
             raise error
 
     def run(self, workers: int) -> Any:
+        self.workers = workers
         return self.answer(self.events, workers, self.hear)
 
     def expect_in_order(self, stopped: dict[str, int] | None = None) -> None:
@@ -95,9 +98,16 @@ def many_streams(publisher: Publisher) -> None:
     publisher.expect(
         publisher.most > 1, "nunca hubo dos hechos a la vez: ¿trabajan los hilos de verdad en paralelo?"
     )
+
+
+@PARALLEL.case("con más flujos que hilos", raised="¿qué se comparte entre hilos?")
+def no_more_threads(publisher: Publisher) -> None:
+    publisher.open()
+    publisher.meet = 4
+    publisher.run(3)
     publisher.expect(
-        publisher.most <= 4,
-        f"con 4 hilos hubo {many(publisher.most, 'hecho')} a la vez: ¿cuántos hilos creas?",
+        publisher.most <= 3,
+        f"con 3 hilos hubo {many(publisher.most, 'hecho')} a la vez: ¿cuántos hilos creas?",
     )
 
 
