@@ -2,10 +2,7 @@
 
 from answers import Master
 
-ES3 = Master(
-    "ES-3",
-    same={},
-)
+ES3 = Master("ES-3")
 
 RIGHT = {
     "a lock for each stream, made under another": """

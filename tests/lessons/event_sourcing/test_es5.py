@@ -83,7 +83,7 @@ WRONG = {
     "only sales move the mark": (
         "            " + _MARK,
         "                " + _MARK,
-        "¿Hasta dónde se ha leído?",
+        "marcador dice 4",
     ),
     "counts sales, not units": ('hecho.data["unidades"])', "1)", "¿Qué cuenta cada hecho"),
     "returns come in": ('hecho.type == "Vendido"', 'hecho.type != "Recibido"', "¿Qué cuenta cada hecho"),
