@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import ipywidgets
 import pytest
 
-from labkit.lens.plots import history
+from labkit.lens.plots import history, slider
 
 STEPS = [("Recibido", 3), ("Vendido", 2), ("Vendido", 1)]
 
@@ -39,3 +40,30 @@ def test_a_version_that_is_not_there_is_refused(until):
 def test_a_quantity_is_a_number(value):
     with pytest.raises(ValueError, match="número finito"):
         history([("Recibido", value)], ylabel="unidades")
+
+
+def test_a_slider_shows_the_place_it_begins_at_and_draws_the_others():
+    drawn = []
+
+    def draw(version):
+        drawn.append(version)
+        return history(STEPS, until=version, ylabel="unidades")
+
+    shown = slider(draw, 3, label="versión", start=2)
+    assert "en la versión 2: 2" in repr(shown)
+    bundle = shown._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(shown)
+    assert bundle["image/png"].startswith(b"\x89PNG")
+    (moved,) = [
+        widget
+        for widget in ipywidgets.widgets.widget._instances.values()
+        if isinstance(widget, ipywidgets.IntSlider) and widget.description == "versión"
+    ]
+    moved.value = 1
+    assert drawn == [2, 1]
+    moved.close()
+
+
+def test_a_slider_begins_between_its_ends():
+    with pytest.raises(ValueError, match="start=4"):
+        slider(lambda version: history(STEPS, ylabel="u"), 3, label="versión", start=4)

@@ -12,6 +12,7 @@ from labkit.lens.plots.graph import Topology, topology
 from labkit.lens.plots.history import history
 from labkit.lens.plots.levels import levels
 from labkit.lens.plots.measured import comparison, latencies, requests_along_time, throughput
+from labkit.lens.plots.slider import slider
 from labkit.lens.plots.squares import outcomes
 from labkit.lens.plots.timeline import bars, states
 
@@ -26,6 +27,7 @@ __all__ = [
     "levels",
     "outcomes",
     "requests_along_time",
+    "slider",
     "states",
     "throughput",
     "topology",
