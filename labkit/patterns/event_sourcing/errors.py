@@ -19,7 +19,7 @@ class VersionConflict(EventSourcingError):
     """Another writer was quicker; over HTTP, 409. Read the stream again and decide again."""
 
     def __init__(self, stream: str, expected: int, actual: int) -> None:
-        """`expected`: the version that the decision was made on; `actual`: the stream's version now."""
+        """Tell the version that the decision was made on, and the one that the stream has now."""
         super().__init__(messages.CONFLICT.format(stream=stream, expected=expected, actual=actual))
         self.stream, self.expected, self.actual = stream, expected, actual
 

@@ -40,9 +40,7 @@ class Shop(Scene):
         """Make the application over these services, in their order."""
         self.noted: list[dict[str, Any]] = []
         urls = {name: service.url for name, service in services.items()}
-        app = flask_app(
-            self, lambda _: self.answer(urls, limit, lambda **line: self.noted.append(line)), "pedidos"
-        )
+        app = flask_app(self, lambda _: self.answer(urls, limit, lambda **line: self.noted.append(line)), "pedidos")
         self.client = app.test_client()
         return self
 
@@ -52,18 +50,14 @@ class Shop(Scene):
         headers = {} if id is None else {"X-Correlation-ID": id}
         # In a thread: an answer without a limit could not be stopped at the deadline.
         answer = wait_for(self.start(lambda: self.client.get(f"/{order}", headers=headers)))
-        self.equal(
-            answer.status_code, 200, f"GET /{order} contestó {{found}}: se pide 200 pase lo que pase debajo"
-        )
+        self.equal(answer.status_code, 200, f"GET /{order} contestó {{found}}: se pide 200 pase lo que pase debajo")
         found = answer.get_json(silent=True)
         if not isinstance(found, Mapping):
             self.fail(f"el cuerpo no es un objeto JSON: {shown(found)}")
         return dict(found)
 
 
-TIME_LIMITS = Exercise(
-    "DT-10", writes="crear_pedidos", call="crear_pedidos(urls, limite, anotar)", scene=Shop, deadline=10
-)
+TIME_LIMITS = Exercise("DT-10", writes="crear_pedidos", call="crear_pedidos(urls, limite, anotar)", scene=Shop, deadline=10)
 
 
 @TIME_LIMITS.case("con todos sanos", raised="¿qué recibe tu función?")
@@ -72,9 +66,7 @@ def well(shop: Shop) -> None:
     called = [f"{name} /{order}" for name, order, _ in shop.sent]
     shop.equal(called, ["uno /7", "dos /7"], "con GET /7 se llamó así: {found}")
     shop.equal(found, {"uno": 200, "dos": 404}, "contestó {found}: ¿el estado de cada uno, con su nombre?")
-    shop.equal(
-        [line.get("destino") for line in shop.noted], ["uno", "dos"], "los destinos anotados son {found}"
-    )
+    shop.equal([line.get("destino") for line in shop.noted], ["uno", "dos"], "los destinos anotados son {found}")
     shop.equal([line.get("estado") for line in shop.noted], [200, 404], "los estados anotados son {found}")
 
 
@@ -83,9 +75,7 @@ def refused(shop: Shop) -> None:
     dead = shop.service("uno")
     dead.stop(0)
     found = shop.open(uno=dead, dos=shop.service("dos")).ask()
-    shop.equal(
-        found, {"uno": SILENT, "dos": 200}, "con el primero caído contestó {found}: ¿y los siguientes?"
-    )
+    shop.equal(found, {"uno": SILENT, "dos": 200}, "con el primero caído contestó {found}: ¿y los siguientes?")
     shop.equal([line.get("estado") for line in shop.noted], [SILENT, 200], "los estados anotados son {found}")
 
 
@@ -134,13 +124,9 @@ def the_same_id(shop: Shop) -> None:
         del shop.sent[:]
         shop.ask(id=None)
         ids = {id for *_, id in shop.sent} | {line.get("id") for line in shop.noted}
-        shop.expect(
-            len(ids) == 1, f"una petición sin cabecera usó {len(ids)} identificadores: ¿cuántos hacen falta?"
-        )
+        shop.expect(len(ids) == 1, f"una petición sin cabecera usó {len(ids)} identificadores: ¿cuántos hacen falta?")
         fresh.append(ids.pop())
-        shop.expect(
-            isinstance(fresh[-1], str) and fresh[-1], f"sin cabecera, el identificador es {shown(fresh[-1])}"
-        )
+        shop.expect(isinstance(fresh[-1], str) and fresh[-1], f"sin cabecera, el identificador es {shown(fresh[-1])}")
     shop.expect(fresh[0] != fresh[1], "dos peticiones sin cabecera usaron el mismo identificador")
 
 

@@ -19,16 +19,12 @@ DELAYS = dict(zip(NAMES, random.Random(2).sample([0.005, 0.01, 0.02, 0.03, 0.05]
 
 @BOTTLENECK.case("con la tabla")
 def the_table(case: Case, own: Any, total: Any, slowest: Any) -> None:
-    case.expect(
-        isinstance(own, Mapping), f"propias es {kind(own)}: se pide un diccionario de servicio a segundos"
-    )
+    case.expect(isinstance(own, Mapping), f"propias es {kind(own)}: se pide un diccionario de servicio a segundos")
     missing, strange = [n for n in NAMES if n not in own], [str(n) for n in own if n not in NAMES]
     if missing or strange:
         case.fail(f"en propias {'falta' if missing else 'sobra'}: {listed(missing or strange)}")
     for name in NAMES:
-        case.expect(
-            _number(own[name]), f"propias[{name!r}] es {kind(own[name])}: se pide un número de segundos"
-        )
+        case.expect(_number(own[name]), f"propias[{name!r}] es {kind(own[name])}: se pide un número de segundos")
     case.expect(_number(total), f"total es {kind(total)}: se pide un número de segundos")
 
 
@@ -61,9 +57,7 @@ def the_measures(case: Case, own: Any, total: Any, slowest: Any) -> None:
 @BOTTLENECK.case("con el cuello de botella")
 def the_bottleneck(case: Case, own: Any, total: Any, slowest: Any) -> None:
     wanted = max(own, key=lambda name: float(own[name]))
-    case.expect(
-        word(slowest) in NAMES, f"cuello vale {slowest!r}: se pide el nombre de uno de los cinco servicios"
-    )
+    case.expect(word(slowest) in NAMES, f"cuello vale {slowest!r}: se pide el nombre de uno de los cinco servicios")
     case.equal(
         word(slowest),
         wanted,

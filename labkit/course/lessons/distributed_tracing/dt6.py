@@ -25,9 +25,7 @@ class Till(Scene):
         """Keep a line."""
         self.lines.append(line)
 
-    def charge(
-        self, parameters: Mapping[str, str], *, order: int = 7, id: str | None = "abc"
-    ) -> tuple[int, Any, list[Any]]:
+    def charge(self, parameters: Mapping[str, str], *, order: int = 7, id: str | None = "abc") -> tuple[int, Any, list[Any]]:
         """Ask, and return the status, the JSON and the lines written meanwhile."""
         del self.lines[:]
         headers = {} if id is None else {"X-Correlation-ID": id}
@@ -39,9 +37,7 @@ class Till(Scene):
     def two_lines(self, lines: list[Any], what: str) -> None:
         """Fail unless one line says that it came, and one how it ended."""
         found = [line.get("suceso") for line in lines]
-        self.equal(
-            found, ["recibido", what], f"se anotó {{found}}: se esperaba recibido y {what}, en ese orden"
-        )
+        self.equal(found, ["recibido", what], f"se anotó {{found}}: se esperaba recibido y {what}, en ese orden")
 
 
 RICH_LINES = Exercise("DT-6", writes="crear_pagos", call="crear_pagos(anotar)", scene=Till)
@@ -71,14 +67,10 @@ def no_number(till: Till) -> None:
         parameters = {} if card is None else {"tarjeta": card}
         _, _, lines = till.charge({"importe": "1", **parameters})
         found = lines[0].get("tarjeta") if lines else None
-        till.equal(
-            found, masked, f"con la tarjeta {card!r} se anotó {{found}}: ¿qué dice el enunciado de ese caso?"
-        )
+        till.equal(found, masked, f"con la tarjeta {card!r} se anotó {{found}}: ¿qué dice el enunciado de ese caso?")
     for amount in ("1", "nada"):
         _, _, lines = till.charge({"importe": amount, "tarjeta": CARD})
-        till.expect(
-            CARD not in str(lines), "el número completo de la tarjeta está en una línea: ¿quién lee el log?"
-        )
+        till.expect(CARD not in str(lines), "el número completo de la tarjeta está en una línea: ¿quién lee el log?")
 
 
 @RICH_LINES.case("con un importe que no vale", raised="¿qué lanza float cuando no puede?")
@@ -86,20 +78,14 @@ def refused(till: Till) -> None:
     till.open(till.answer)
     for amount in ("nada", "", "0", "-3", "inf", "nan", None):
         status, _, lines = till.charge({} if amount is None else {"importe": amount})
-        till.equal(
-            status, 400, f"con el importe {amount!r} contestó {{found}}: ¿es un número finito mayor que cero?"
-        )
+        till.equal(status, 400, f"con el importe {amount!r} contestó {{found}}: ¿es un número finito mayor que cero?")
         till.two_lines(lines, "rechazado")
-        till.equal(
-            lines[0].get("importe", "falta"), amount, f"el importe vino como {amount!r} y se anotó {{found}}"
-        )
+        till.equal(lines[0].get("importe", "falta"), amount, f"el importe vino como {amount!r} y se anotó {{found}}")
         till.equal(lines[1].get("id"), "abc", "en «rechazado», id vale {found}: ¿es el de la cabecera?")
         why = lines[1].get("motivo")
         till.expect(isinstance(why, str) and why, f"motivo vale {shown(why)}: ¿qué leerá quien busque?")
     _, _, lines = till.charge({"importe": "2"})
-    till.equal(
-        lines[-1].get("total"), 2, "tras varios rechazos y un cobro de 2, total vale {found}: ¿qué sumaste?"
-    )
+    till.equal(lines[-1].get("total"), 2, "tras varios rechazos y un cobro de 2, total vale {found}: ¿qué sumaste?")
 
 
 @RICH_LINES.case("sin identificador", raised="¿y si no viene la cabecera?")
@@ -109,16 +95,10 @@ def new_ids(till: Till) -> None:
     for _ in range(2):
         _, _, lines = till.charge({"importe": "1"}, id=None)
         found = {line.get("id") for line in lines}
-        till.expect(
-            len(found) == 1, f"las dos líneas de una petición llevan {len(found)} identificadores distintos"
-        )
+        till.expect(len(found) == 1, f"las dos líneas de una petición llevan {len(found)} identificadores distintos")
         ids.append(found.pop())
-        till.expect(
-            isinstance(ids[-1], str) and ids[-1], f"sin cabecera, id vale {shown(ids[-1])}: ¿uuid4().hex?"
-        )
-    till.expect(
-        ids[0] != ids[1], "dos peticiones sin cabecera llevan el mismo identificador: ¿cuándo se crea?"
-    )
+        till.expect(isinstance(ids[-1], str) and ids[-1], f"sin cabecera, id vale {shown(ids[-1])}: ¿uuid4().hex?")
+    till.expect(ids[0] != ids[1], "dos peticiones sin cabecera llevan el mismo identificador: ¿cuándo se crea?")
 
 
 @RICH_LINES.case("con dos aplicaciones", raised="¿dónde guardas el total?")

@@ -64,9 +64,7 @@ def apart(case: Case, make: Any) -> None:
     one, other = (_client(case, make, 0.5, seed) for seed in (1, 2))
     found = [(one.get("/").status_code, other.get("/").status_code) for _ in range(ASKED)]
     wanted = list(zip(_wanted(0.5, 1), _wanted(0.5, 2), strict=True))
-    case.expect(
-        found == wanted, "preguntadas por turnos, una cambia lo que le toca a la otra: ¿qué comparten?"
-    )
+    case.expect(found == wanted, "preguntadas por turnos, una cambia lo que le toca a la otra: ¿qué comparten?")
 
 
 @FRAGILE.case("con el azar de los demás")
@@ -75,9 +73,7 @@ def nobody_elses_dice(case: Case, make: Any) -> None:
     case.cleanup(random.setstate, before)
     client = _client(case, make, 0.5, 7)
     _statuses(case, client)
-    case.expect(
-        random.getstate() == before, "cambió el azar común de random: ¿de quién es el generador que usas?"
-    )
+    case.expect(random.getstate() == before, "cambió el azar común de random: ¿de quién es el generador que usas?")
 
 
 @FRAGILE.case("al preguntar por su salud", raised="¿está la ruta /salud?")
@@ -87,6 +83,4 @@ def health(case: Case, make: Any) -> None:
     for _ in range(ASKED):
         case.equal(client.get("/salud").status_code, 200, "GET /salud contestó {found}: se pide siempre 200")
         found += _statuses(case, client, 1)
-    case.expect(
-        found == _wanted(0.5, 7), "con preguntas a /salud en medio, las tiradas cambian: ¿quién las gasta?"
-    )
+    case.expect(found == _wanted(0.5, 7), "con preguntas a /salud en medio, las tiradas cambian: ¿quién las gasta?")

@@ -53,9 +53,7 @@ class Street(Scene):
         )
         numbers = [line.get("intento") for line in self.noted]
         self.equal(numbers, list(range(1, len(statuses) + 1)), "los intentos anotados son {found}: ¿desde 1?")
-        self.equal(
-            {line.get("id") for line in self.noted}, {"abc"}, "los identificadores anotados son {found}"
-        )
+        self.equal({line.get("id") for line in self.noted}, {"abc"}, "los identificadores anotados son {found}")
         self.equal(set(self.sent) - {"abc"}, set(), "al servicio le llegó X-Correlation-ID: {found}")
         self.equal(found, statuses[-1], f"{situation}, devolvió {{found}}: ¿es el estado del último intento?")
 
@@ -78,9 +76,7 @@ def well(street: Street) -> None:
 def recovers(street: Street) -> None:
     street.expect_attempts(street.open(503, 500, 200).ask(5), [503, 500, 200], "con 503, 500 y 200")
     ahead = street.noted_before
-    street.equal(
-        ahead, [0, 1, 2], "al llegar cada intento había {found} líneas: ¿anotas antes del siguiente?"
-    )
+    street.equal(ahead, [0, 1, 2], "al llegar cada intento había {found} líneas: ¿anotas antes del siguiente?")
 
 
 @RETRIES.case("cuando falla siempre", raised="¿qué devuelves al final?", late="¿cuándo dejas de repetir?")

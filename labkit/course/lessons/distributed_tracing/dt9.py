@@ -55,9 +55,7 @@ def exact(case: Case, answer: Any) -> None:
         _line(4, "otro", suceso="que lo nombra", detalle="p1"),
         _line(5, 1, suceso="de un número"),
     ]
-    case.equal(
-        _steps(_found(case, answer, lines)), ["suyo"], "al pedir p1 salieron: {found}. ¿Comparas el id?"
-    )
+    case.equal(_steps(_found(case, answer, lines)), ["suyo"], "al pedir p1 salieron: {found}. ¿Comparas el id?")
 
 
 @CHAIN.case("con un identificador que no está", raised="¿qué devuelves si no hay ninguna?")
@@ -89,18 +87,14 @@ def other_json(case: Case, answer: Any) -> None:
         '{"id": "p1", "suceso": "sin t"}',
         _line(2, "p1", suceso="entera"),
     ]
-    case.equal(
-        _steps(_found(case, answer, lines)), ["entera"], "salieron: {found}. ¿Qué les falta a las demás?"
-    )
+    case.equal(_steps(_found(case, answer, lines)), ["entera"], "salieron: {found}. ¿Qué les falta a las demás?")
 
 
 @CHAIN.case("con la misma hora", raised="¿qué comparas al ordenar?")
 def ties(case: Case, answer: Any) -> None:
     lines = [_line(1, "p1", suceso=name) for name in ("c", "a", "b")] + [_line(0, "p1", suceso="antes")]
     found = _steps(_found(case, answer, lines))
-    case.equal(
-        found, ["antes", "c", "a", "b"], "con la misma t salieron así: {found}. ¿Y el orden del archivo?"
-    )
+    case.equal(found, ["antes", "c", "a", "b"], "con la misma t salieron así: {found}. ¿Y el orden del archivo?")
 
 
 @CHAIN.case("con acentos", raised="¿en qué codificación abres el archivo?")

@@ -126,7 +126,5 @@ STORE.races(
         after=("leer('a')",),
         think="¿Puede alguien leer medio anexo?",
     ),
-    Overtaking(
-        "", ("anexar('a', ['uno'], 0)",), ("anexar('b', ['dos'], 0)",), after=("leer('a')", "leer('b')")
-    ),
+    Overtaking("", ("anexar('a', ['uno'], 0)",), ("anexar('b', ['dos'], 0)",), after=("leer('a')", "leer('b')")),
 )

@@ -35,9 +35,7 @@ def facts(*told: tuple[str, str, int, float]) -> list[RecordedEvent]:
     for position, (stream, type, units, at) in enumerate(told, start=1):
         versions[stream] = versions.get(stream, 0) + 1
         data: dict[str, Any] = {"unidades": units} if type != "Fotografiado" else {}
-        found.append(
-            RecordedEvent(stream, versions[stream], position, type, data, {}, 1, f"id-{position}", at)
-        )
+        found.append(RecordedEvent(stream, versions[stream], position, type, data, {}, 1, f"id-{position}", at))
     return found
 
 
@@ -46,17 +44,11 @@ def world() -> dict[str, Any]:
         "nada": [],
         "una_venta": facts(("libro-1", "Recibido", 5, 1), ("libro-1", "Vendido", 2, 2)),
         "devolucion": facts(("libro-1", "Recibido", 5, 1), ("libro-1", "Devuelto", 1, 2)),
-        "dos_libros": facts(
-            ("libro-1", "Recibido", 5, 1), ("libro-2", "Recibido", 7, 2), ("libro-1", "Vendido", 1, 3)
-        ),
-        "recuento": facts(
-            ("libro-1", "Recibido", 5, 1), ("libro-1", "Recontado", 3, 2), ("libro-1", "Vendido", 1, 3)
-        ),
+        "dos_libros": facts(("libro-1", "Recibido", 5, 1), ("libro-2", "Recibido", 7, 2), ("libro-1", "Vendido", 1, 3)),
+        "recuento": facts(("libro-1", "Recibido", 5, 1), ("libro-1", "Recontado", 3, 2), ("libro-1", "Vendido", 1, 3)),
         "agotado": facts(("libro-1", "Recibido", 1, 1), ("libro-1", "Vendido", 1, 2)),
         "otro_tipo": facts(("libro-1", "Fotografiado", 0, 1), ("libro-2", "Recibido", 1, 1)),
-        "reloj_atrasado": facts(
-            ("libro-1", "Recibido", 5, 10), ("libro-1", "Vendido", 1, 30), ("libro-1", "Vendido", 2, 20)
-        ),
+        "reloj_atrasado": facts(("libro-1", "Recibido", 5, 10), ("libro-1", "Vendido", 1, 30), ("libro-1", "Vendido", 2, 20)),
         "recuento_atrasado": facts(
             ("libro-1", "Recibido", 5, 10), ("libro-1", "Vendido", 1, 30), ("libro-1", "Recontado", 9, 20)
         ),

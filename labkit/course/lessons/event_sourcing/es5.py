@@ -119,9 +119,7 @@ def twice(base: Base) -> None:
     base.run(FACTS[:2])
     base.equal(base.run(FACTS[:2]), 0, f"con los mismos hechos otra vez devolvió {{found}}. {_NEW}")
     base.expect_stored(2, "con los mismos hechos otra vez", _NEW)
-    base.equal(
-        base.run(FACTS[1:]), 3, f"con dos hechos de los que uno ya contó y tres nuevos dio {{found}}. {_NEW}"
-    )
+    base.equal(base.run(FACTS[1:]), 3, f"con dos hechos de los que uno ya contó y tres nuevos dio {{found}}. {_NEW}")
     base.expect_stored(5, "con algunos hechos repetidos", _NEW)
     base.equal(base.run(FACTS[:3]), 0, f"con hechos viejos devolvió {{found}}. {_NEW}")
     base.expect_stored(5, "con hechos viejos", "¿Puede retroceder el marcador?")

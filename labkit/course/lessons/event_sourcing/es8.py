@@ -63,14 +63,10 @@ class Publisher(Scene):
                 f"de «{stream}» se procesaron las versiones {{found}}: se esperaba {wanted}. "
                 "¿Qué hechos van juntos, y en qué orden?",
             )
-        self.expect(
-            not self.twice, f"dos hechos de «{self.twice}» se procesaron a la vez: ¿quién lleva un flujo?"
-        )
+        self.expect(not self.twice, f"dos hechos de «{self.twice}» se procesaron a la vez: ¿quién lleva un flujo?")
 
 
-PARALLEL = Exercise(
-    "ES-8", writes="repartir", call="repartir(hechos, hilos, procesar)", scene=Publisher, deadline=10
-)
+PARALLEL = Exercise("ES-8", writes="repartir", call="repartir(hechos, hilos, procesar)", scene=Publisher, deadline=10)
 
 
 @PARALLEL.case("con dos flujos y un hilo", raised="¿qué recibe cada llamada?")
@@ -95,9 +91,7 @@ def many_streams(publisher: Publisher) -> None:
     publisher.equal(publisher.run(4), {}, "no falló ninguno y devolvió {found}: se esperaba {wanted}")
     publisher.expect(publisher.seen, "tu función volvió sin procesar nada: ¿espera a que terminen?")
     publisher.expect_in_order()
-    publisher.expect(
-        publisher.most > 1, "nunca hubo dos hechos a la vez: ¿trabajan los hilos de verdad en paralelo?"
-    )
+    publisher.expect(publisher.most > 1, "nunca hubo dos hechos a la vez: ¿trabajan los hilos de verdad en paralelo?")
 
 
 @PARALLEL.case("con más flujos que hilos", raised="¿qué se comparte entre hilos?")
