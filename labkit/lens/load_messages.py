@@ -93,3 +93,10 @@ FAILED_CALLS = ("{count} error", "{count} errores")
 ALL_WELL = "llamadas (cuántas)"
 WITH_ERRORS = "con errores (✕: qué parte)"
 ERROR_SHARE = "{count}\n✕ {share} %"
+
+# plots.history
+VERSION_AXIS = "versión"
+NO_SUCH_VERSION = "until={given}: usa una versión, un entero de 0 a {last}."
+NOT_A_QUANTITY = "Cada paso es un nombre y un número finito, como ('Vendido', 4)."
+HISTORY_STEP = "{version} · {label}: {value:g}"
+HISTORY_HERE = "{ylabel} en la versión {version}: {value:g} (quedan {later} hechos por delante)"

@@ -30,6 +30,7 @@ from statistics import median
 import breaker
 import bulkhead
 import contestants
+import event_sourcing
 import lens
 import load
 import load_generator
@@ -484,6 +485,41 @@ def bench_bulkhead(effort: Effort) -> None:
     )
 
 
+def bench_events(effort: Effort) -> None:
+    ours, theirs = event_sourcing.OURS, event_sourcing.THEIRS
+    rounds = effort.imports
+    for place, in_memory in (("in memory", True), ("in a file", False)):
+        with event_sourcing.Field(in_memory=in_memory) as field:
+            sections = {
+                f"Appends of one event, {place}": field.appends(200, 1),
+                f"Appends of {event_sourcing.BATCH} events, {place}": field.appends(20, event_sourcing.BATCH),
+                f"Replay in the global order, {place}": field.replays(5000),
+                f"Replay of a stream of {event_sourcing.BATCH}, {place}": field.stream_replays(50),
+            }
+            for title, measures in sections.items():
+                rows = [(ours, theirs, Aim(1, at_least=True))]
+                print_table(
+                    f"{title} (ratio: events per second)", "per s", take_turns(rounds, measures), rows
+                )
+    bench_event_growth(1_000_000 if effort is THOROUGH else 100_000)
+
+
+def bench_event_growth(most: int) -> None:
+    """How an append and a read grow with the store: the median of 200 of each, at its end."""
+    print("\n## How the event store grows\n")
+    print_row("events", "append, µs", "of theirs", "read of one among the last 1000, µs", "of theirs")
+    print_row("---:", "---:", "---:", "---:", "---:")
+    ours, theirs = event_sourcing.OURS, event_sourcing.THEIRS
+    with event_sourcing.Field() as field:
+        for size in event_sourcing.SIZES:
+            if size <= most:
+                field.grow(size)
+                appends, reads = field.at_its_end(size, 200)
+                print_row(
+                    f"{size:,}", *(brief(of[name]) for of in (appends, reads) for name in (ours, theirs))
+                )
+
+
 def bench_tracing(effort: Effort) -> None:
     print_table(
         "Tracing, for a request that makes one call; no network (ratio: time of the one / time of the other)",
@@ -594,6 +630,7 @@ SECTIONS = [
     "breaker",
     "bulkhead",
     "tracing",
+    "events",
     "peers",
 ]
 
@@ -637,6 +674,8 @@ def main() -> None:
         bench_bulkhead(effort)
     if "tracing" in chosen:
         bench_tracing(effort)
+    if "events" in chosen:
+        bench_events(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

@@ -9,8 +9,10 @@ machinery.
 from labkit.lens.plots.cascade import waterfall
 from labkit.lens.plots.drawing import PALETTE, Drawing
 from labkit.lens.plots.graph import Topology, topology
+from labkit.lens.plots.history import history
 from labkit.lens.plots.levels import levels
 from labkit.lens.plots.measured import comparison, latencies, requests_along_time, throughput
+from labkit.lens.plots.slider import slider
 from labkit.lens.plots.squares import outcomes
 from labkit.lens.plots.timeline import bars, states
 
@@ -20,10 +22,12 @@ __all__ = [
     "Topology",
     "bars",
     "comparison",
+    "history",
     "latencies",
     "levels",
     "outcomes",
     "requests_along_time",
+    "slider",
     "states",
     "throughput",
     "topology",

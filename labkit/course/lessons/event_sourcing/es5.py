@@ -1,0 +1,159 @@
+"""ES-5: a view whose checkpoint is saved together with it, cut at every point."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from labkit.course.lessons.event_sourcing.es4 import facts
+from labkit.exercises.exercise import Exercise, Scene
+from labkit.patterns.event_sourcing import RecordedEvent
+
+FACTS = facts(
+    ("libro-1", "Recibido", 9, 1),
+    ("libro-1", "Vendido", 2, 2),
+    ("libro-2", "Vendido", 1, 3),
+    ("libro-1", "Vendido", 1, 4),
+    ("libro-2", "Devuelto", 1, 5),
+)
+
+
+class Base(Scene):
+    """A database in a file, as the statement describes it, and the learner's function."""
+
+    def open(self) -> None:
+        folder = self.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        self.path = Path(folder) / "ventas.db"
+        with closing(self.connect()) as connection:
+            connection.execute("create table ventas (libro text primary key, unidades integer)")
+            connection.execute("create table marcador (posicion integer)")
+            connection.execute("insert into marcador values (0)")
+            connection.commit()
+
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path)
+        connection.execute("pragma synchronous=off")  # the power fails in the program, not in the machine
+        connection.execute("pragma journal_mode=memory")
+        return connection
+
+    def empty(self) -> None:
+        """Put everything back to the beginning."""
+        with closing(self.connect()) as connection, connection:
+            connection.execute("delete from ventas")
+            connection.execute("delete from marcador")
+            connection.execute("insert into marcador values (0)")
+
+    def run(self, events: Sequence[RecordedEvent]) -> Any:
+        """Call the answer with a connection of its own, which is closed as it was left."""
+        with closing(self.connect()) as connection:
+            return self.answer(connection, events)
+
+    def cut(self, events: Sequence[RecordedEvent], after: int) -> bool:
+        """The same, and the power fails after so many of SQLite's instructions; False where it needed fewer."""
+        left, fell = after, False
+
+        def instruction() -> int:
+            nonlocal left, fell
+            left -= 1
+            fell = fell or left < 0
+            return int(fell)
+
+        with closing(self.connect()) as connection:
+            connection.set_progress_handler(instruction, 1)
+            with suppress(sqlite3.Error):
+                self.answer(connection, events)
+        return fell
+
+    def stored(self) -> tuple[list[Any], dict[str, int]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            rows = connection.execute("select posicion from marcador").fetchall()
+            return [row[0] for row in rows], dict(connection.execute("select * from ventas").fetchall())
+
+    def expect_stored(self, position: int, when: str, think: str) -> None:
+        rows, sales = self.stored()
+        self.expect(len(rows) == 1, f"{when}, marcador tiene {len(rows)} filas: ¿una sola?")
+        wanted = sold(position)
+        self.expect(
+            rows[0] == position and sales == wanted,
+            f"{when}, marcador dice {rows[0]} y ventas {sales}: se esperaba {position} y {wanted}. {think}",
+        )
+
+
+def sold(position: int) -> dict[str, int]:
+    """Return what was sold until a position."""
+    units: Counter[str] = Counter()
+    for event in FACTS[:position]:
+        if event.type == "Vendido":
+            units[event.stream] += event.data["unidades"]
+    return dict(units)
+
+
+VIEW = Exercise("ES-5", writes="poner_al_dia", call="poner_al_dia(conexion, hechos)", scene=Base, deadline=15)
+_NEW = "¿Cuáles son nuevos?"
+
+
+@VIEW.case("con cinco hechos", raised="¿qué sentencia de SQL falló?")
+def counts(base: Base) -> None:
+    base.open()
+    base.equal(base.run(FACTS), 5, "con cinco hechos nuevos devolvió {found}: ¿cuántos eran?")
+    base.expect_stored(5, "después de los cinco hechos", "¿Qué cuenta cada hecho, y se guardó (commit)?")
+
+
+@VIEW.case("si no hay ventas", raised="¿qué pasa cuando no hay nada que sumar?")
+def no_sales(base: Base) -> None:
+    base.open()
+    base.equal(base.run([]), 0, "sin hechos devolvió {found}")
+    base.expect_stored(0, "sin hechos", "")
+    base.equal(base.run(FACTS[:1]), 1, "con un hecho que no es una venta devolvió {found}: también es nuevo")
+    base.expect_stored(1, "tras un hecho que no es una venta", "¿Hasta dónde se ha leído?")
+
+
+@VIEW.case("si se llama dos veces", raised="¿qué pasa si ya no hay nada nuevo?")
+def twice(base: Base) -> None:
+    base.open()
+    base.run(FACTS[:2])
+    base.equal(base.run(FACTS[:2]), 0, f"con los mismos hechos otra vez devolvió {{found}}. {_NEW}")
+    base.expect_stored(2, "con los mismos hechos otra vez", _NEW)
+    base.equal(base.run(FACTS[1:]), 3, f"con dos hechos de los que uno ya contó y tres nuevos dio {{found}}. {_NEW}")
+    base.expect_stored(5, "con algunos hechos repetidos", _NEW)
+    base.equal(base.run(FACTS[:3]), 0, f"con hechos viejos devolvió {{found}}. {_NEW}")
+    base.expect_stored(5, "con hechos viejos", "¿Puede retroceder el marcador?")
+
+
+@VIEW.case("si la luz se va en cualquier punto", raised="¿qué queda a medias?", late="¿termina tu bucle?")
+def cut_anywhere(base: Base) -> None:
+    after, cuts = 0, 0
+    base.open()
+    while True:
+        base.empty()
+        if not base.cut(FACTS, after):
+            break
+        cuts += 1
+        rows, sales = base.stored()
+        base.expect(
+            len(rows) == 1 and rows[0] in range(6) and sales == sold(rows[0]),
+            f"tras un corte, marcador dice {rows} y ventas {sales}: ¿qué se guardó sin lo otro?",
+        )
+        base.run(FACTS)
+        base.expect_stored(5, "tras un corte y otra llamada", "¿Qué se guardó sin lo otro?")
+        after += 1 + after // 25  # denser at first, where it is decided what is read and begun
+    base.expect(cuts, "no se leyó ni escribió nada en la base de datos")
+
+
+@VIEW.case("si la función falla con un hecho", raised=None)
+def bad_fact(base: Base) -> None:
+    base.open()
+    broken = facts(("libro-1", "Vendido", 2, 1), ("libro-1", "Vendido", 1, 2))
+    object.__setattr__(broken[1], "data", {})
+    with suppress(KeyError):
+        base.run(broken)
+    rows, sales = base.stored()
+    base.expect(
+        (rows, sales) in (([0], {}), ([1], {"libro-1": 2})),
+        f"con un hecho sin unidades, marcador dice {rows} y ventas {sales}: ¿qué se guardó sin lo otro?",
+    )
