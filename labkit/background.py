@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from collections.abc import Coroutine
 from contextvars import Context
@@ -53,6 +54,16 @@ async def _contained(coroutine: Coroutine[Any, Any, T]) -> tuple[T | None, BaseE
         return await coroutine, None
     except (SystemExit, KeyboardInterrupt) as error:
         return None, error
+
+
+def _forked() -> None:
+    """Forget the loop, in a copy of the process made by `fork`: its thread does not exist there."""
+    global _loop, _lock
+    _loop, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _background_loop() -> asyncio.AbstractEventLoop:

@@ -15,6 +15,7 @@ service the running code belongs to. While services run, these consult it:
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -115,6 +116,15 @@ def end() -> None:
                 stream = getattr(sys, name)
                 if type(stream) is ServiceStream:
                     setattr(sys, name, stream.beneath)
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that does not exist in the copy may hold the other one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def wrap_streams() -> None:

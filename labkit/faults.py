@@ -164,6 +164,10 @@ class Faults(Injector["Fault"]):
             hits = [(fault, fault.draw()) for fault in self.active if fault.hits(method, path)]
         return FaultPlan(request, hits)
 
+    def forget_threads(self) -> None:
+        """Reset what threads may hold, in a copy of the kernel made by `fork`."""
+        self._lock, self._servers = threading.Lock(), WeakSet()
+
     # for faults
 
     def _inject(self, make: Callable[[Faults], Fault]) -> Fault:

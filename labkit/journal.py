@@ -100,6 +100,11 @@ class Journal:
         if settling is not None:
             settling()
 
+    def forget_threads(self) -> None:
+        """Reset what threads may hold or write to, in a copy of the kernel made by `fork`."""
+        self._lock, self._unfinished = threading.RLock(), {}
+        self._file = self.settling = None
+
     def _snapshot(self) -> list[Request | Line]:
         self.settle()
         with self._lock:

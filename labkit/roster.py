@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import inspect
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -113,8 +114,15 @@ class Roster:
         if running:
             stop_at_once(running, grace)
 
+    def forget_all(self) -> None:
+        """Forget every service, in a copy of the kernel made by `fork`: they are the kernel's."""
+        self._entries, self._lock = {}, threading.RLock()
+        self._names = defaultdict(threading.RLock)
+
 
 ROSTER = Roster()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ROSTER.forget_all)
 # On a graceful end of the interpreter, let clean-up hooks run. Threads are daemons: nothing waits for them.
 atexit.register(ROSTER.stop_all, 0)
 

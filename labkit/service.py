@@ -8,6 +8,7 @@ cannot cross.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
@@ -21,6 +22,15 @@ from labkit.servers import Kind, Recipe, Server, make_server
 
 GRACE = 1.0
 _started: WeakSet[Service] = WeakSet()  # to say whose a port is, also where the roster no longer knows
+
+
+def _forked() -> None:
+    for service in list(_started):
+        service._forget_server()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Service:
@@ -202,6 +212,13 @@ class Service:
         if self._server is not None and self._server.ended:
             self._exit_code = self._server.exit_code
             self._server, self._state = None, messages.KILLED
+
+    def _forget_server(self) -> None:
+        """Forget the server, in a copy of the kernel made by `fork`: it is the kernel's."""
+        self._server = self._starting = self._stopping = None
+        self._state, self._lock = messages.STOPPED, threading.RLock()
+        self.journal.forget_threads()
+        self.faults.forget_threads()
 
     def _need_server(self, action: str) -> Server:
         self._drop_ended_server()

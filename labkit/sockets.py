@@ -5,6 +5,7 @@ A port is taken exactly when binding it fails; asking beforehand races with ever
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import selectors
@@ -101,6 +102,20 @@ def cut(connection: socket.socket, *, reset: bool = True) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:  # already gone
         pass
+
+
+def stop_listening(listening: socket.socket) -> None:
+    """Close a listening socket so that clients are refused, though a copy of this process may hold it too."""
+    with contextlib.suppress(OSError):  # not on every system, and not when it is closed
+        listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+def let_go(held: socket.socket) -> None:
+    """Close this process's descriptor alone, whoever has a file made of the socket; for copies by `fork`."""
+    descriptor = held.detach()
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def hung_up(connection: socket.socket) -> bool:

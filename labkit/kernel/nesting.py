@@ -210,13 +210,13 @@ def _hold_back_what_cannot_run(cls: type[Any]) -> None:
         try:
             run_once(self)
         except (KeyboardInterrupt, SystemExit) as error:
-            if self._num_runs_pending > 1:
+            if getattr(self, "_num_runs_pending", 1) > 1:
                 raise
             # Of a cell that is over: a task took it, and whatever awaits that task is given it again. No
             # interrupt comes here by itself: ipykernel lets none through outside of cells.
             if isinstance(error, SystemExit):
                 self.call_exception_handler({"message": messages.EXIT_IN_TASK, "exception": error})
-        if self._interrupted and self._num_runs_pending > 1:
+        if getattr(self, "_interrupted", False):  # a cell that unloads gives the loop its class back
             self._interrupted = False
             raise KeyboardInterrupt
 

@@ -115,6 +115,11 @@ class AioServer(Server):
     def wake(self) -> None:
         self._tell(self._wake)
 
+    def forget(self) -> None:
+        sockets.let_go(self.listening)
+        for transport in self._transports():
+            sockets.let_go(transport.get_extra_info("socket")._sock)
+
     def _tell(self, event: asyncio.Event) -> None:
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -142,7 +147,7 @@ class AioServer(Server):
         """Close the sockets of a loop that does not react; it ends when the handler returns."""
         self._cut = max(self._cut, self._serving)
         with suppress(OSError):
-            self.listening.close()
+            sockets.stop_listening(self.listening)
         for transport in self._transports():
             sockets.cut(transport.get_extra_info("socket"))
 
@@ -199,6 +204,8 @@ class AioServer(Server):
             asyncio.get_running_loop().remove_reader(self.listening)  # Windows' loop has none
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+        with suppress(OSError):  # as sockets.stop_listening does
+            self.listening.shutdown(socket.SHUT_RDWR)
         with suppress(ValueError):  # the listening socket was taken away, see _cut_from_outside
             await site.stop()
         if self._crashing:

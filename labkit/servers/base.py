@@ -97,6 +97,7 @@ class Server(ABC):
         self.faults = faults
         self.ended = False  # by itself: the application took its server down
         self.address: tuple[str, int] | None = None  # host and port, where the application chose its own
+        _servers.add(self)
 
     @property
     def pid(self) -> int | None:
@@ -144,5 +145,24 @@ class Server(ABC):
         """Begin or end observing. Told to those that asked for it, see `tell`."""
 
     @abstractmethod
+    def forget(self) -> None:
+        """Close this process's descriptors, in a copy of it made by `fork`, where no thread serves.
+
+        Locks may be held by threads that do not exist here, and nothing may be told to those of the original.
+        """
+
+    @abstractmethod
     def wake(self) -> None:
         """Wake the requests that wait in a fault: one was injected or cleared."""
+
+
+_servers: WeakSet[Server] = WeakSet()
+
+
+def _forked() -> None:
+    for server in list(_servers):
+        server.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

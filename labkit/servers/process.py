@@ -32,7 +32,6 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 from labkit import messages
 from labkit.entries import Line, Request
@@ -252,7 +251,6 @@ class ProcessServer(Server):
             thread = threading.Thread(target=work, name=f"labkit-{self.name}", daemon=True)
             self._threads.append(thread)
             Context().run(thread.start)  # a service is no part of what the code that starts it does
-        _running.add(self)
         self.journal.settling = self._sync
         hello = {
             "path": sys.path,
@@ -511,20 +509,16 @@ class ProcessServer(Server):
         with self._telling, contextlib.suppress(OSError):
             assert process.stdin is not None
             process.stdin.close()
-        _running.discard(self)
         self._gone.set()
         self.ended = by_itself  # now that there is an exit code to go with it
         for event in (self._begun, self._heard, *self._echoes.values()):
             event.set()
 
-    def _forget(self) -> None:
-        """Forget the process, in a copy of the kernel made by `fork`: it is not the copy's.
-
-        Locks may be held by threads that do not exist here.
-        """
+    def forget(self) -> None:
         self._telling, self._gone = threading.Lock(), threading.Event()
         self._gone.set()
         self._close_lifeline()
+        self.listening.close()
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.raw.close()  # type: ignore[attr-defined]
 
@@ -533,17 +527,6 @@ class ProcessServer(Server):
             os.close(self._lifeline)
             self._lifeline = None
 
-
-_running: WeakSet[ProcessServer] = WeakSet()
-
-
-def _forked() -> None:
-    for server in list(_running):
-        server._forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 _MARK = b"\x1elabkit "  # in the raw output, followed by the number of a sync
 _FRAME = re.compile(r'  File "(.*)", line \d+ in ')

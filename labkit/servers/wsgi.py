@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import Context
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -95,10 +96,16 @@ class WsgiServer(Server):
     def wake(self) -> None:
         self._connections.wake()
 
+    def forget(self) -> None:
+        held = [self._werkzeug.socket, self._wake_send, self._wake_recv]
+        for each in [*held, *self._connections.every()]:
+            sockets.let_go(each)
+
     def _close_door(self) -> None:
         """Accept no more connections, and let no accepted one begin a request."""
         self._connections.close()
-        self._wake_send.send(b"!")
+        with suppress(OSError):  # the thread has ended by itself
+            self._wake_send.send(b"!")
         self._thread.join()
 
     def _accept(self) -> None:
@@ -111,6 +118,7 @@ class WsgiServer(Server):
                     self._werkzeug._handle_request_noblock()  # type: ignore[attr-defined]
                 except Exception as error:  # no thread to be had; the next connection may be luckier
                     self.journal.error(error)
+        sockets.stop_listening(self._werkzeug.socket)
         self._werkzeug.server_close()
 
 
@@ -126,6 +134,10 @@ class ConnectionTracker:
         self._closed = self._over = False
         self._captured = True  # the words of a handler that outlives the server still belong to it
         self.paused = False
+
+    def every(self) -> list[socket.socket]:
+        """List the connections, without the lock."""
+        return list(self._serving)
 
     def connect(self, connection: socket.socket) -> bool:
         """Add a connection that was accepted; False: too late."""
