@@ -2,12 +2,7 @@
 
 from answers import Master
 
-BH7A = Master(
-    "BH-7a",
-    same={
-        "self.grupo.shutdown(wait=True) → self.grupo.shutdown()": "wait is True by default",
-    },
-)
+BH7A = Master("BH-7a", same={"self.grupo.shutdown(wait=True) → self.grupo.shutdown()": "wait is True by default"})
 RIGHT_A = {
     "a bounded queue": """
         import queue

@@ -21,7 +21,7 @@ RIGHT_B = {
                 cuenta["aceptadas" if grupo.entregar(tarea) else "rechazadas"] += 1
             grupo.cerrar()
             return cuenta
-        """,
+        """
 }
 WRONG_B = {
     "a hundred": ("range(1000)", "range(100)", "inundar entregó 100 tareas"),

@@ -27,7 +27,7 @@ RIGHT = {
                     nuevo += 1
                 self.b.limit = sorted((self.entre[0], nuevo, self.entre[1]))[1]
                 return self.b.limit
-        """,
+        """
 }
 _ANY = "any(segundos > self.objetivo for segundos in medidas)"
 WRONG = {

@@ -5,7 +5,7 @@ from answers import Master
 BH9 = Master(
     "BH-9",
     same={
-        "return (breaker, Bulkhead(permisos, name=nombre)) → return (breaker, Bulkhead(permisos))": "the name is for who reads the error",
+        "return (breaker, Bulkhead(permisos, name=nombre)) → return (breaker, Bulkhead(permisos))": "the name is for who reads the error"
     },
 )
 RIGHT = {
@@ -23,7 +23,7 @@ RIGHT = {
                         return funcion()
                 return corta.call(dentro)
             return llamar
-        """,
+        """
 }
 _IF = "if nombre not in protecciones:\n            protecciones.setdefault(nombre, nueva(nombre))\n"
 WRONG = {

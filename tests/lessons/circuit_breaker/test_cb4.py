@@ -5,7 +5,7 @@ from answers import Master
 CB4 = Master(
     "CB-4",
     same={
-        "with open(ruta, 'a', encoding='utf-8') as archivo: → with open(ruta, 'a') as archivo:": "the same where the locale is UTF-8",
+        "with open(ruta, 'a', encoding='utf-8') as archivo: → with open(ruta, 'a') as archivo:": "the same where the locale is UTF-8"
     },
 )
 RIGHT = {

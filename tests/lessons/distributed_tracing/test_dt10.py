@@ -3,10 +3,7 @@
 from answers import Master
 
 _NOTES = "anotar(id=id, destino=nombre, estado=estados[nombre], ms={} * (time.monotonic() - inicio))"
-DT10 = Master(
-    "DT-10",
-    same={f"{_NOTES.format(1000)} → {_NOTES.format(1001)}": "a thousandth more cannot be measured"},
-)
+DT10 = Master("DT-10", same={f"{_NOTES.format(1000)} → {_NOTES.format(1001)}": "a thousandth more cannot be measured"})
 
 RIGHT = {
     "a helper, and perf_counter": """
@@ -31,7 +28,7 @@ RIGHT = {
                 return {nombre: llamar(id, nombre, pedido) for nombre in urls}, 200
 
             return app
-        """,
+        """
 }
 
 _ID = 'request.headers.get("X-Correlation-ID") or uuid.uuid4().hex'

@@ -47,11 +47,7 @@ WRONG = {
     "raises at nothing": ('cabecera or ""', "cabecera", "¿Puede tumbar una cabecera lo que observa?"),
     "passes it on": ("{azar(8)}-{int", "{padre}-{int", "¿Es nuevo el tramo que sale?"),
     "always recorded": ("{int(banderas, 16) & 1:02x}", "01", "¿Qué dice el último bit"),
-    "flags as they came": (
-        "{int(banderas, 16) & 1:02x}",
-        "{banderas}",
-        "¿Qué bits de las banderas se conservan?",
-    ),
+    "flags as they came": ("{int(banderas, 16) & 1:02x}", "{banderas}", "¿Qué bits de las banderas se conservan?"),
     "compares with 01": ("int(banderas, 16) & 1", "(banderas == '01')", "¿Qué dice el último bit"),
     "flags in decimal": ("int(banderas, 16)", "int(banderas)", "¿Puede tumbar una cabecera"),
     "the version that came": ('f"00-{traza}', 'f"{version}-{traza}', "¿Qué versión se escribe?"),
@@ -63,11 +59,7 @@ WRONG = {
     "a dash after version 00": ("resto is not None", "len(resto or '') > 1", "¿Qué regla del enunciado"),
     "no more after any": ("(-.*)?", "()", "¿Por qué no vale esa cabecera?"),
     "anything after the flags": ("(-.*)?", "(.*)", "¿"),
-    "capitals": (
-        _PATTERN + ', cabecera or ""',
-        _PATTERN + ', (cabecera or "").lower()',
-        "¿Qué regla del enunciado",
-    ),
+    "capitals": (_PATTERN + ', cabecera or ""', _PATTERN + ', (cabecera or "").lower()', "¿Qué regla del enunciado"),
     "a match of the beginning": ("re.fullmatch", "re.match", "¿Qué regla del enunciado"),
     "a dollar": (
         f"re.fullmatch({_PATTERN}, ",

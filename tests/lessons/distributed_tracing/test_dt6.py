@@ -2,10 +2,7 @@
 
 from answers import Master
 
-DT6 = Master(
-    "DT-6",
-    same={"return (jsonify(error='importe'), 400) → return (jsonify(), 400)": "what a refusal says is free"},
-)
+DT6 = Master("DT-6", same={"return (jsonify(error='importe'), 400) → return (jsonify(), 400)": "what a refusal says is free"})
 
 RIGHT = {
     "a closure that counts, and a regular expression": """
@@ -35,7 +32,7 @@ RIGHT = {
                 return {"cobrado": float(datos["importe"])}
 
             return app
-        """,
+        """
 }
 
 WRONG = {
@@ -58,38 +55,18 @@ WRONG = {
     ),
     "the order as text": ("/cobrar/<int:pedido>", "/cobrar/<pedido>", "pedido vale '7'"),
     "the amount as a number": ("importe=texto,", "importe=numero(texto),", "importe vale 12.5"),
-    "the whole card": (
-        "tarjeta=tarjeta)",
-        'tarjeta=request.args.get("tarjeta"))',
-        "tarjeta vale '4000111122224242'",
-    ),
+    "the whole card": ("tarjeta=tarjeta)", 'tarjeta=request.args.get("tarjeta"))', "tarjeta vale '4000111122224242'"),
     "a short card": ('(tarjeta[-4:] if len(tarjeta) > 4 else "")', "tarjeta[-4:]", "con la tarjeta '4242'"),
     "a missing card": ("if tarjeta is not None:", "if True:", "contestó 500"),
-    "an empty card is none": (
-        "if tarjeta is not None:",
-        "tarjeta = tarjeta or None\n        if tarjeta:",
-        "con la tarjeta ''",
-    ),
-    "the card in the reason": (
-        'motivo="el importe',
-        'motivo=request.full_path + "el importe',
-        "el número completo",
-    ),
-    "any number": (
-        'importe if 0 < importe < float("inf") else None',
-        "importe",
-        "con el importe '0' contestó 200",
-    ),
+    "an empty card is none": ("if tarjeta is not None:", "tarjeta = tarjeta or None\n        if tarjeta:", "con la tarjeta ''"),
+    "the card in the reason": ('motivo="el importe', 'motivo=request.full_path + "el importe', "el número completo"),
+    "any number": ('importe if 0 < importe < float("inf") else None', "importe", "con el importe '0' contestó 200"),
     "infinite": ('< float("inf")', '<= float("inf")', "con el importe 'inf'"),
     "a word raises": ("(TypeError, ValueError)", "TypeError", "contestó 500"),
     "none raises": ("(TypeError, ValueError)", "ValueError", "contestó 500"),
     "another status": ("400", "422", "contestó 422"),
     "no reason": (', motivo="el importe no es un número mayor que cero"', "", "motivo vale None"),
-    "silent refusal": (
-        'anotar(id=id, suceso="rechazado"',
-        'dict(id=id, suceso="rechazado"',
-        "se esperaba recibido y rechazado",
-    ),
+    "silent refusal": ('anotar(id=id, suceso="rechazado"', 'dict(id=id, suceso="rechazado"', "se esperaba recibido y rechazado"),
     "the last one only": ("total=sum(cobros)", "total=cobros[-1]", "tras 1 y 2.5"),
     "a total of all applications": (
         'def crear_pagos(anotar):\n    app, cobros = Flask("pagos"), []',

@@ -21,29 +21,17 @@ RIGHT = {
             app.add_url_rule("/", "raiz", lambda: (
                 {"responde": nombre} if next(tiradas) >= probabilidad else ({"error": nombre}, 503)))
             return app
-        """,
+        """
 }
 
 WRONG = {
     "everybody's dice": ("random.Random(semilla)", "random", "fallan en peticiones distintas"),
-    "everybody's dice, seeded": (
-        "random.Random(semilla)",
-        "random\n    random.seed(semilla)",
-        "preguntadas por turnos",
-    ),
+    "everybody's dice, seeded": ("random.Random(semilla)", "random\n    random.seed(semilla)", "preguntadas por turnos"),
     "no seed": ("random.Random(semilla)", "random.Random()", "fallan en peticiones distintas"),
     "another seed": ("random.Random(semilla)", "random.Random(semilla + 1)", "¿una tirada por petición"),
     "the other way round": ("< probabilidad", "> probabilidad", "con probabilidad 0 hubo {503}"),
-    "the good ones by the dice": (
-        "dado.random() < probabilidad",
-        "dado.random() > 1 - probabilidad",
-        "«menor que»",
-    ),
-    "two draws": (
-        "if dado.random() <",
-        "dado.random()\n        if dado.random() <",
-        "¿una tirada por petición",
-    ),
+    "the good ones by the dice": ("dado.random() < probabilidad", "dado.random() > 1 - probabilidad", "«menor que»"),
+    "two draws": ("if dado.random() <", "dado.random()\n        if dado.random() <", "¿una tirada por petición"),
     "once for all": (
         "def atender():\n        if dado.random() < probabilidad",
         "def atender(falla=dado.random() < probabilidad):\n        if falla",
@@ -54,11 +42,7 @@ WRONG = {
     "not found": ('@app.get("/")', '@app.get("/raiz")', "GET / contestó 404"),
     "raises": ('return jsonify(error="hoy no"), 503', 'raise RuntimeError("hoy no")', "GET / contestó 500"),
     "another body": ("return jsonify(responde=nombre)", "return jsonify(ok=True)", "el cuerpo del 200"),
-    "always the same name": (
-        "jsonify(responde=nombre)",
-        'jsonify(responde="pagos")',
-        "creado con el nombre «envios»",
-    ),
+    "always the same name": ("jsonify(responde=nombre)", 'jsonify(responde="pagos")', "creado con el nombre «envios»"),
     "no health": ('@app.get("/salud")', '@app.get("/vida")', "GET /salud contestó 404"),
     "health draws": ("def salud():\n", "def salud():\n        dado.random()\n", "¿quién las gasta?"),
     "health fails too": (

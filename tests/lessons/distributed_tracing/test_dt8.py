@@ -37,11 +37,7 @@ RIGHT = {
 _GET = 'requests.get(url, headers={"X-Correlation-ID": id}, timeout=1).status_code'
 WRONG = {
     "no header": ('headers={"X-Correlation-ID": id}, ', "", "le llegó X-Correlation-ID"),
-    "an id for each attempt": (
-        '"X-Correlation-ID": id}',
-        '"X-Correlation-ID": f"{id}-{intento}"}',
-        "le llegó X-Correlation-ID",
-    ),
+    "an id for each attempt": ('"X-Correlation-ID": id}', '"X-Correlation-ID": f"{id}-{intento}"}', "le llegó X-Correlation-ID"),
     "another id in the log": ("anotar(id=id", "anotar(id=uuid.uuid4().hex", "los identificadores anotados"),
     "one attempt": ("range(1, intentos + 1)", "range(1, 2)", "le llegaron 1 intentos"),
     "one more": ("range(1, intentos + 1)", "range(1, intentos + 2)", "le llegaron 4 intentos"),

@@ -7,7 +7,7 @@ DT9 = Master(
     same={
         "for linea in ruta.read_text(encoding='utf-8').splitlines(): → for linea in ruta.read_text().splitlines():": (
             "UTF-8 is the system's own encoding where the tests run"
-        ),
+        )
     },
 )
 
@@ -41,16 +41,8 @@ RIGHT = {
 }
 
 WRONG = {
-    "not sorted": (
-        'return sorted(entradas, key=lambda entrada: entrada["t"])',
-        "return entradas",
-        "¿De qué id, y en qué orden?",
-    ),
-    "sorted as text": (
-        'key=lambda entrada: entrada["t"]',
-        'key=lambda entrada: str(entrada["t"])',
-        "en qué orden?",
-    ),
+    "not sorted": ('return sorted(entradas, key=lambda entrada: entrada["t"])', "return entradas", "¿De qué id, y en qué orden?"),
+    "sorted as text": ('key=lambda entrada: entrada["t"]', 'key=lambda entrada: str(entrada["t"])', "en qué orden?"),
     "backwards": ('entrada["t"])\n', 'entrada["t"], reverse=True)\n', "en qué orden?"),
     "ties by name": (
         'key=lambda entrada: entrada["t"]',
@@ -63,22 +55,10 @@ WRONG = {
         "¿Y el orden del archivo?",
     ),
     "a piece of the line": ('entrada.get("id") == id', "id in linea", "¿Comparas el id?"),
-    "begins like it": (
-        'entrada.get("id") == id',
-        'str(entrada.get("id")).startswith(id)',
-        "¿Comparas el id?",
-    ),
-    "without regard to capitals": (
-        'entrada.get("id") == id',
-        'str(entrada.get("id")).lower() == id.lower()',
-        "¿Comparas el id?",
-    ),
+    "begins like it": ('entrada.get("id") == id', 'str(entrada.get("id")).startswith(id)', "¿Comparas el id?"),
+    "without regard to capitals": ('entrada.get("id") == id', 'str(entrada.get("id")).lower() == id.lower()', "¿Comparas el id?"),
     "everybody's": (' and entrada.get("id") == id', "", "¿De qué id"),
-    "stops at the first that is none": (
-        "            continue\n",
-        "            break\n",
-        "con ruido en medio",
-    ),
+    "stops at the first that is none": ("            continue\n", "            break\n", "con ruido en medio"),
     "trusts the file": ("except ValueError", "except KeyError", "¿y si la línea la escribió otro"),
     "an id is enough": ('"t" in entrada and ', "", "¿es un objeto, y tiene id y t?"),
     "a t is enough": ('entrada.get("id") == id', 'entrada["id"] == id', "¿es un objeto, y tiene id y t?"),

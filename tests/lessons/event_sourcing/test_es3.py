@@ -72,22 +72,14 @@ WRONG = {
     "no check": ("if version != actual:", "if False:", "¿Con qué compara tu almacén"),
     "older is a conflict, newer is not": ("version != actual", "version < actual", "¿Con qué compara"),
     "newer is a conflict, older is not": ("version != actual", "version > actual", "¿Con qué compara"),
-    "another error": (
-        "raise VersionConflict(flujo, version, actual)",
-        "raise ValueError(flujo)",
-        "VersionConflict",
-    ),
+    "another error": ("raise VersionConflict(flujo, version, actual)", "raise ValueError(flujo)", "VersionConflict"),
     "returns None": ("raise VersionConflict(flujo, version, actual)", "return None", "no lanzó nada"),
     "the versions are told in another order": (
         "VersionConflict(flujo, version, actual)",
         "VersionConflict(flujo, actual, version)",
         "¿en qué orden van?",
     ),
-    "its own list is given away": (
-        "return list(self.flujos[flujo])",
-        "return self.flujos[flujo]",
-        "¿De quién es la lista",
-    ),
+    "its own list is given away": ("return list(self.flujos[flujo])", "return self.flujos[flujo]", "¿De quién es la lista"),
     "keeps the caller's list": (
         "self.flujos[flujo] += nuevos",
         "self.flujos[flujo] = self.flujos[flujo] + nuevos if actual else nuevos",
@@ -113,10 +105,7 @@ WRONG = {
         "flujos, candado = defaultdict(list), threading.Lock()",
         "¿",
     ),
-    "an object": (
-        "Almacen = type('A', (), {'leer': lambda self, flujo: [], 'anexar': 1})()",
-        "pasa la clase",
-    ),
+    "an object": ("Almacen = type('A', (), {'leer': lambda self, flujo: [], 'anexar': 1})()", "pasa la clase"),
     "a missing method": ("def leer(", "def ver(", "a tu clase le falta: leer"),
 }
 

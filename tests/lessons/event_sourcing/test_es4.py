@@ -84,18 +84,10 @@ WRONG = {
         "antes = unidades.setdefault(hecho.stream, 0)",
         "¿Qué había ocurrido ya en ese momento?",
     ),
-    "no zeros": (
-        "return unidades",
-        "return {k: v for k, v in unidades.items() if v}",
-        "Un libro con 0 unidades",
-    ),
+    "no zeros": ("return unidades", "return {k: v for k, v in unidades.items() if v}", "Un libro con 0 unidades"),
     "one number": ("return unidades", "return sum(unidades.values())", "Devolvió un número"),
     "nothing": ("return unidades", "pass", "¿Falta un return?"),
-    "all books together": (
-        "unidades[hecho.stream]",
-        "unidades['libro-1']",
-        "¿Qué hace cada tipo de hecho, y con qué libro?",
-    ),
+    "all books together": ("unidades[hecho.stream]", "unidades['libro-1']", "¿Qué hace cada tipo de hecho, y con qué libro?"),
 }
 
 test_right, test_wrong = ES4.tests(RIGHT, WRONG)

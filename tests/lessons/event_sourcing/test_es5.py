@@ -80,25 +80,14 @@ WRONG = {
     "no mark": (_MARK, "pass", "marcador dice 0"),
     "everything is new": ("hecho.position > posicion", "True", "¿Cuáles son nuevos?"),
     "the last one again": ("hecho.position > posicion", "hecho.position >= posicion", "¿Cuáles son nuevos?"),
-    "only sales move the mark": (
-        "            " + _MARK,
-        "                " + _MARK,
-        "marcador dice 4",
-    ),
+    "only sales move the mark": ("            " + _MARK, "                " + _MARK, "marcador dice 4"),
     "counts sales, not units": ('hecho.data["unidades"])', "1)", "¿Qué cuenta cada hecho"),
     "returns come in": ('hecho.type == "Vendido"', 'hecho.type != "Recibido"', "¿Qué cuenta cada hecho"),
     "replaces": ("unidades + excluded.unidades", "excluded.unidades", "¿Qué cuenta cada hecho"),
     "tells all that were given": ("len(nuevos)", "len(hechos)", "¿Cuáles son nuevos?"),
     "tells nothing": ("return len(nuevos)", "pass", "devolvió None"),
-    "a row for each fact": (
-        "update marcador set posicion = ?",
-        "insert into marcador values (?)",
-        "marcador tiene",
-    ),
-    "keeps its own mark": (
-        "def poner_al_dia(conexion, hechos):\n    return len(hechos)",
-        "marcador dice 0",
-    ),
+    "a row for each fact": ("update marcador set posicion = ?", "insert into marcador values (?)", "marcador tiene"),
+    "keeps its own mark": ("def poner_al_dia(conexion, hechos):\n    return len(hechos)", "marcador dice 0"),
 }
 
 test_right, test_wrong = ES5.tests(RIGHT, WRONG)

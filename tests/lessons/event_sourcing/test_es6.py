@@ -25,24 +25,12 @@ RIGHT = {
 }
 
 WRONG = {
-    "no row without snapshots": (
-        "(None, 10, 50, 100, 200, 500)",
-        "(10, 50, 100, 200, 500)",
-        "en tabla falta: None",
-    ),
-    "a number for a row": (
-        "medir(cada) for",
-        "medir(cada)['fotos'] for",
-        "no es lo que devuelve medir(cada)",
-    ),
+    "no row without snapshots": ("(None, 10, 50, 100, 200, 500)", "(10, 50, 100, 200, 500)", "en tabla falta: None"),
+    "a number for a row": ("medir(cada) for", "medir(cada)['fotos'] for", "no es lo que devuelve medir(cada)"),
     "not called": ("medir(cada) for", "medir for", "es una función"),
     "the same row for all": ("medir(cada) for", "medir(100) for", "¿qué mediste en esa fila?"),
     "shorter": ("medir(cada) for", "medir(cada, 50) for", "¿qué mediste en esa fila?"),
-    "made up": (
-        "medir(cada) for",
-        "{'releídos': 0, 'la peor': 0, 'fotos': 0} for",
-        "al medirlo otra vez sale",
-    ),
+    "made up": ("medir(cada) for", "{'releídos': 0, 'la peor': 0, 'fotos': 0} for", "al medirlo otra vez sale"),
     "too seldom": ("elegido = 100", "elegido = 200", "¿cuál es el máximo?"),
     "too often": ("elegido = 100", "elegido = 10", "¿hay otro que cumpla con menos?"),
     "a little too often": ("elegido = 100", "elegido = 50", "¿hay otro que cumpla con menos?"),

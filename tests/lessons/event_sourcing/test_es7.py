@@ -57,18 +57,10 @@ WRONG = {
         "return {campo: datos[campo] for campo in ('libro', 'moneda', 'centimos')}",
         "¿Qué campos no cambian",
     ),
-    "a text": (
-        'round(100 * datos.pop("precio"))',
-        "str(round(100 * datos.pop('precio')))",
-        "¿Qué pasos lleva",
-    ),
+    "a text": ('round(100 * datos.pop("precio"))', "str(round(100 * datos.pop('precio')))", "¿Qué pasos lleva"),
     "a pair": ("return datos", "return 3, datos", "Devolvió una tupla"),
     "nothing": ("return datos", "pass", "¿Falta un return?"),
-    "from first to third only": (
-        "datos = dict(datos)\n    if version == 1:",
-        "datos = dict(datos)\n    if version == 2:",
-        "¿",
-    ),
+    "from first to third only": ("datos = dict(datos)\n    if version == 1:", "datos = dict(datos)\n    if version == 2:", "¿"),
 }
 
 test_right, test_wrong = ES7.tests(RIGHT, WRONG)

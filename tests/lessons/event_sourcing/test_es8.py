@@ -110,11 +110,7 @@ WRONG = {
     "tells nobody": ("return error", "return None", "fallaron «libro-3» y «libro-8»"),
     "tells every stream": ("if error}", "}", "no falló ninguno y devolvió"),
     "tells their names": ("return {flujo: error for", "return {flujo: str(error) for", "fallaron «libro-3»"),
-    "nothing": (
-        "return {flujo: error for flujo, error in errores.items() if error}",
-        "pass",
-        "devolvió None",
-    ),
+    "nothing": ("return {flujo: error for flujo, error in errores.items() if error}", "pass", "devolvió None"),
     "does not wait": (
         "def repartir(hechos, hilos, procesar):\n    for hecho in hechos:\n"
         "        threading.Timer(0.3, procesar, (hecho,)).start()\n    return {}",

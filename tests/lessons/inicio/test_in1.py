@@ -19,7 +19,7 @@ RIGHT = {
                     return make_response(jsonify(error="no está"), 404)
                 return jsonify(titulo=titulo, instancia=name)
             return app
-        """,
+        """
 }
 WRONG = {
     "no return": ("return app\n", "pass\n", "¿falta el return?"),

@@ -40,12 +40,7 @@ WRONG_A = {
 del WRONG_A["at creation"]
 test_right_a, test_wrong_a = SD4A.tests(RIGHT_A, WRONG_A)
 
-SD4B = Master(
-    "SD-4b",
-    same={
-        "return False → return None": "as false",
-    },
-)
+SD4B = Master("SD-4b", same={"return False → return None": "as false"})
 RIGHT_B = {
     "threads": """
         def sanas(urls):

@@ -82,10 +82,7 @@ _HINTS = [
     (lambda d: "envios" in d.last, "Lo que le pasa a un nombre no afecta a los demás: ¿qué comparten?"),
     (lambda d: "con_otra" in d.last, "¿Es el mismo compartimento en cada llamada, y con cuántos permisos?"),
     (lambda d: "con_otra" in str(d.steps), "¿Qué cuenta como fallo, y qué como acierto, si el compartimento está lleno?"),
-    (
-        lambda d: type(d.found.error).__name__ == "BulkheadFullError",
-        "El compartimento está vacío: ¿quién devuelve el permiso?",
-    ),
+    (lambda d: type(d.found.error).__name__ == "BulkheadFullError", "El compartimento está vacío: ¿quién devuelve el permiso?"),
     (lambda d: "pasan" in str(d.steps), "¿Cuánto dura la espera, y qué reloj la mide?"),
     (
         lambda d: type(d.wanted.error).__name__ == "CircuitOpenError",

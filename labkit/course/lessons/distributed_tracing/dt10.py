@@ -108,10 +108,7 @@ def slow(shop: Shop) -> None:
     shop.open(limit=4, uno=shop.service("uno", delay=0.3))
     shop.equal(shop.ask(), {"uno": 200}, "con limite=4 y una respuesta que tarda 0.3 s, contestó {found}")
     took: Any = shop.noted[0].get("ms")
-    shop.expect(
-        _number(took) and 290 <= took < 3000,
-        f"la llamada duró 0.3 s y anotó ms={shown(took)}: ¿son milisegundos?",
-    )
+    shop.expect(_number(took) and 290 <= took < 3000, f"la llamada duró 0.3 s y anotó ms={shown(took)}: ¿son milisegundos?")
 
 
 @TIME_LIMITS.case("con el identificador", raised="¿de dónde sale el identificador?")

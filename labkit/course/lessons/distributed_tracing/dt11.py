@@ -34,14 +34,10 @@ def the_measures(case: Case, own: Any, total: Any, slowest: Any) -> None:
         total >= sum(DELAYS.values()),
         f"total es {total:.3f} s y las demoras de un pedido suman más: ¿la media de un pedido entero, en segundos?",
     )
-    case.expect(
-        total < 10 * sum(DELAYS.values()),
-        f"total es {total:.3f} s: ¿la media de un pedido, o la suma de los diez?",
-    )
+    case.expect(total < 10 * sum(DELAYS.values()), f"total es {total:.3f} s: ¿la media de un pedido, o la suma de los diez?")
     for name, delay in DELAYS.items():
         case.expect(
-            own[name] >= delay,
-            f"propias[{name!r}] es {own[name]:.4f} s y {name} duerme más en cada pedido: ¿qué tramos sumaste?",
+            own[name] >= delay, f"propias[{name!r}] es {own[name]:.4f} s y {name} duerme más en cada pedido: ¿qué tramos sumaste?"
         )
     whole = sum(own[name] for name in NAMES)
     case.expect(
@@ -58,11 +54,7 @@ def the_measures(case: Case, own: Any, total: Any, slowest: Any) -> None:
 def the_bottleneck(case: Case, own: Any, total: Any, slowest: Any) -> None:
     wanted = max(own, key=lambda name: float(own[name]))
     case.expect(word(slowest) in NAMES, f"cuello vale {slowest!r}: se pide el nombre de uno de los cinco servicios")
-    case.equal(
-        word(slowest),
-        wanted,
-        f"cuello vale {{found}} y, según tu tabla, quien más tiempo propio tiene es {wanted}",
-    )
+    case.equal(word(slowest), wanted, f"cuello vale {{found}} y, según tu tabla, quien más tiempo propio tiene es {wanted}")
 
 
 def _number(thing: object) -> bool:

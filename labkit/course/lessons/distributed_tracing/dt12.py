@@ -94,10 +94,7 @@ TRACEPARENT.stories(
         (lambda d: _went_on(d) and not _goes_on(d), "¿Qué regla del enunciado incumple esa cabecera?"),
         (lambda d: str(d.found.value)[:2] != "00", "¿Qué versión se escribe?"),
         (lambda d: str(d.found.value)[-2:] not in ("00", "01"), "¿Qué bits de las banderas se conservan?"),
-        (
-            lambda d: str(d.found.value)[-2:] != str(d.wanted.value)[-2:],
-            "¿Qué dice el último bit de las banderas?",
-        ),
+        (lambda d: str(d.found.value)[-2:] != str(d.wanted.value)[-2:], "¿Qué dice el último bit de las banderas?"),
     ],
     think="¿Cuántos octetos tiene cada parte?",
     situation="con esa cabecera",

@@ -50,11 +50,7 @@ def what_came(till: Till) -> None:
     said = {key: lines[0].get(key) for key in ("id", "pedido", "importe", "tarjeta")}
     wanted = {"id": "abc", "pedido": 7, "importe": "12.5", "tarjeta": "…4242"}
     for key, value in wanted.items():
-        till.equal(
-            said[key],
-            value,
-            f"en «recibido», {key} vale {shown(said[key])}: se esperaba {value!r}. ¿Es lo que vino?",
-        )
+        till.equal(said[key], value, f"en «recibido», {key} vale {shown(said[key])}: se esperaba {value!r}. ¿Es lo que vino?")
     till.equal(lines[1].get("id"), "abc", "en «cobrado», id vale {found}: ¿es el de la cabecera?")
     till.equal(lines[1].get("total"), 12.5, "tras cobrar 12.5, total vale {found}")
     till.equal((status, body), (200, {"cobrado": 12.5}), "contestó {found}: ¿estado y cuerpo?")

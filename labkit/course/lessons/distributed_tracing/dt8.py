@@ -41,16 +41,8 @@ class Street(Scene):
     def expect_attempts(self, found: Any, statuses: list[Any], situation: str) -> None:
         """Fail unless the service was asked so often, all was noted, and the last one is what came back."""
         reached = [status for status in statuses if status != SILENT]
-        self.equal(
-            len(self.sent),
-            len(reached),
-            f"{situation}, le llegaron {{found}} intentos: se esperaban {len(reached)}",
-        )
-        self.equal(
-            [line.get("estado") for line in self.noted],
-            statuses,
-            f"{situation}, los estados anotados son {{found}}",
-        )
+        self.equal(len(self.sent), len(reached), f"{situation}, le llegaron {{found}} intentos: se esperaban {len(reached)}")
+        self.equal([line.get("estado") for line in self.noted], statuses, f"{situation}, los estados anotados son {{found}}")
         numbers = [line.get("intento") for line in self.noted]
         self.equal(numbers, list(range(1, len(statuses) + 1)), "los intentos anotados son {found}: ¿desde 1?")
         self.equal({line.get("id") for line in self.noted}, {"abc"}, "los identificadores anotados son {found}")
@@ -59,11 +51,7 @@ class Street(Scene):
 
 
 RETRIES = Exercise(
-    "DT-8",
-    writes="pedir_con_reintentos",
-    call="pedir_con_reintentos(url, id, intentos, anotar)",
-    scene=Street,
-    deadline=10,
+    "DT-8", writes="pedir_con_reintentos", call="pedir_con_reintentos(url, id, intentos, anotar)", scene=Street, deadline=10
 )
 
 

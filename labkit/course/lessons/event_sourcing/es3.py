@@ -12,11 +12,7 @@ from labkit.exercises.races import Overtaking
 from labkit.patterns.event_sourcing import VersionConflict
 
 STORE = Exercise(
-    "ES-3",
-    writes="Almacen",
-    call="Almacen()",
-    methods=("leer(flujo)", "anexar(flujo, nuevos, version)"),
-    deadline=8,
+    "ES-3", writes="Almacen", call="Almacen()", methods=("leer(flujo)", "anexar(flujo, nuevos, version)"), deadline=8
 )
 
 
@@ -112,19 +108,9 @@ def one_wins(case: Case, store: Any) -> None:
 _TWO_AT_ONCE = "¿Qué pasa entre comprobar la versión y añadir los hechos?"
 STORE.races(
     Model,
+    Overtaking("", ("anexar('a', ['uno'], 0)",), ("anexar('a', ['dos'], 0)",), after=("leer('a')",), think=_TWO_AT_ONCE),
     Overtaking(
-        "",
-        ("anexar('a', ['uno'], 0)",),
-        ("anexar('a', ['dos'], 0)",),
-        after=("leer('a')",),
-        think=_TWO_AT_ONCE,
-    ),
-    Overtaking(
-        "",
-        ("anexar('a', ['uno', 'dos'], 0)",),
-        ("leer('a')",),
-        after=("leer('a')",),
-        think="¿Puede alguien leer medio anexo?",
+        "", ("anexar('a', ['uno', 'dos'], 0)",), ("leer('a')",), after=("leer('a')",), think="¿Puede alguien leer medio anexo?"
     ),
     Overtaking("", ("anexar('a', ['uno'], 0)",), ("anexar('b', ['dos'], 0)",), after=("leer('a')", "leer('b')")),
 )

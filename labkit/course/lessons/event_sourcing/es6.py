@@ -45,11 +45,7 @@ def the_choice(case: Case, table: Any, chosen: Any) -> None:
     )
     row = table[chosen]
     case.expect(
-        row["la peor"] <= 100,
-        f"con una foto cada {chosen} hay una tanda que relee {row['la peor']} hechos: ¿cuál es el máximo?",
+        row["la peor"] <= 100, f"con una foto cada {chosen} hay una tanda que relee {row['la peor']} hechos: ¿cuál es el máximo?"
     )
     better = [each for each in EVERY if each and table[each]["la peor"] <= 100 and table[each]["fotos"] < row["fotos"]]
-    case.expect(
-        not better,
-        f"con una foto cada {chosen} se guardan {row['fotos']} fotos: ¿hay otro que cumpla con menos?",
-    )
+    case.expect(not better, f"con una foto cada {chosen} se guardan {row['fotos']} fotos: ¿hay otro que cumpla con menos?")

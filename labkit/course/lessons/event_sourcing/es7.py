@@ -45,10 +45,7 @@ UPCASTING.stories(
     ],
     length=2,
     hints=[
-        (
-            lambda d: d.last in ("uno", "pesos") or d.again or d.steps == (d.last, d.last),
-            "¿Quién más tiene ese diccionario?",
-        ),
+        (lambda d: d.last in ("uno", "pesos") or d.again or d.steps == (d.last, d.last), "¿Quién más tiene ese diccionario?"),
         (
             lambda d: "caro" in d.last or ("pesos" in d.last and d.found.error is None),
             "¿Cuál es el entero más cercano, y qué moneda era?",

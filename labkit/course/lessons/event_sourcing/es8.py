@@ -37,10 +37,7 @@ class Publisher(Scene):
                 patience = self.pace.grace if self.meet > self.workers else self.pace.patience
                 if not self.lock.wait_for(lambda: self.most >= self.meet, patience):
                     self.meet = 0
-            if (
-                event.stream,
-                event.version,
-            ) == self.slow:  # time for the next of its stream, which must not come
+            if (event.stream, event.version) == self.slow:  # time for the next of its stream, which must not come
                 self.lock.wait_for(lambda: self.twice, self.pace.grace)
             self.seen.append(event)
             self.inside.remove(event.stream)
@@ -99,10 +96,7 @@ def no_more_threads(publisher: Publisher) -> None:
     publisher.open()
     publisher.meet = 4
     publisher.run(3)
-    publisher.expect(
-        publisher.most <= 3,
-        f"con 3 hilos hubo {many(publisher.most, 'hecho')} a la vez: ¿cuántos hilos creas?",
-    )
+    publisher.expect(publisher.most <= 3, f"con 3 hilos hubo {many(publisher.most, 'hecho')} a la vez: ¿cuántos hilos creas?")
 
 
 @PARALLEL.case("con un hecho lento", raised="¿qué se comparte entre hilos?")
