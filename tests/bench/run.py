@@ -35,6 +35,7 @@ import lens
 import load
 import load_generator
 import peers
+import proxies
 import psutil
 import requests
 import tracing
@@ -534,6 +535,25 @@ def bench_tracing(effort: Effort) -> None:
     )
 
 
+# Proxies
+
+
+def bench_proxies(effort: Effort) -> None:
+    with proxies.all_of_them() as contestants:
+        for what, each in proxies.measures(contestants, effort.load_seconds).items():
+            aims: list[tuple[str, str, Aim | None]] = [
+                (one, proxies.PLAIN, Aim(proxies.AIM)) for one in (proxies.BARE, proxies.FULL)
+            ]
+            peers_ = [(proxies.PLAIN, name, None) for name in (proxies.DIRECT, proxies.NGINX) if name in each]
+            values = take_turns(effort.loads, each)
+            print_table(f"A request through a proxy: {what}", "ms", values, [*aims, *peers_])
+        print_row(f"megabytes with {proxies.CROWD} open connections", "before", "then")
+        print_row("---", "---:", "---:")
+        for name, (url, process) in contestants.items():
+            before, then = proxies.memory_of_a_crowd(url, process)
+            print_row(name, f"{before:.0f}", f"{then:.0f}")
+
+
 # Peers
 
 
@@ -631,6 +651,7 @@ SECTIONS = [
     "bulkhead",
     "tracing",
     "events",
+    "proxies",
     "peers",
 ]
 
@@ -676,6 +697,8 @@ def main() -> None:
         bench_tracing(effort)
     if "events" in chosen:
         bench_events(effort)
+    if "proxies" in chosen:
+        bench_proxies(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)
