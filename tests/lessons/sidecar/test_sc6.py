@@ -6,7 +6,7 @@ SC6 = Master("SC-6")
 
 RIGHT = {
     "without finally": """
-        def con_registro(pasar, apuntar, reloj):
+        def con_log(pasar, apuntar, reloj):
             async def manejar(peticion):
                 antes = reloj()
 
@@ -45,7 +45,7 @@ RIGHT = {
                     apunte["segundos"] += self.reloj()
                     self.apuntar(apunte)
 
-        def con_registro(pasar, apuntar, reloj):
+        def con_log(pasar, apuntar, reloj):
             return Registro(pasar, apuntar, reloj)
         """,
 }
@@ -89,7 +89,7 @@ WRONG = {
         "se pide una función de corrutina",
     ),
     "not awaited": ("await pasar(peticion)", "pasar(peticion)", "¿Recibe el cliente lo mismo"),
-    "nothing": ("con_registro = [1]", "se pide algo que se pueda llamar"),
-    "two parameters": ("def con_registro(pasar, apuntar): return pasar", "¿Qué parámetros tiene"),
+    "nothing": ("con_log = [1]", "se pide algo que se pueda llamar"),
+    "two parameters": ("def con_log(pasar, apuntar): return pasar", "¿Qué parámetros tiene"),
 }
 test_right, test_wrong = SC6.tests(RIGHT, WRONG)

@@ -13,7 +13,7 @@ from labkit.exercises.stories import Difference
 from labkit.exercises.wording import kind
 from labkit.waiting import ManualClock
 
-LOGGED = Exercise("SC-6", writes="con_registro", call="con_registro(pasar, apuntar, reloj)")
+LOGGED = Exercise("SC-6", writes="con_log", call="con_log(pasar, apuntar, reloj)")
 
 Handler = Callable[[Any], Awaitable[Any]]
 _SECONDS = {"/libros/42": 0.5, "/nadie": 0.25, "/corta": 2.0, "/se-va": 4.0}
@@ -93,13 +93,13 @@ def world() -> dict[str, Any]:
     }
 
 
-@LOGGED.case("al llamarla", raised="¿qué recibe con_registro, y qué devuelve?")
-def returns_a_function(case: Case, con_registro: Callable[..., Any]) -> None:
+@LOGGED.case("al llamarla", raised="¿qué recibe con_log, y qué devuelve?")
+def returns_a_function(case: Case, con_log: Callable[..., Any]) -> None:
     names = world()
-    made = con_registro(names["pasar"], names["apuntar"], names["reloj"])
+    made = con_log(names["pasar"], names["apuntar"], names["reloj"])
     case.expect(
         callable(made),
-        f"con_registro devolvió {kind(made)}: se pide una función de corrutina, manejar(peticion)",
+        f"con_log devolvió {kind(made)}: se pide una función de corrutina, manejar(peticion)",
     )
 
 
