@@ -15,6 +15,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from labkit.patterns.proxy import messages
+from labkit.patterns.proxy.answer import Passed
 from labkit.patterns.proxy.errors import ClientFault, ProxyError
 
 if TYPE_CHECKING:
@@ -84,15 +85,6 @@ def problem(error: ProxyError, name: str = "proxy") -> web.Response:
     if error.close:
         response.force_close()
     return response
-
-
-class Passed(web.StreamResponse):
-    """A service's answer on its way to the client, with the headers that it has and no others.
-
-    `absent`: those that aiohttp would add.
-    """
-
-    absent: tuple[str, ...] = ()
 
 
 async def _add_nothing(request: web.BaseRequest, response: web.StreamResponse) -> None:

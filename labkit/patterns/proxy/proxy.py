@@ -3,19 +3,19 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Self
 
 import aiohttp
-from aiohttp import ClientResponse, web
+from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
 from labkit.patterns.proxy import messages
+from labkit.patterns.proxy.answer import Answer, fault_of, passed
 from labkit.patterns.proxy.body import RequestBody
 from labkit.patterns.proxy.budget import RetryBudget
-from labkit.patterns.proxy.door import Passed
 from labkit.patterns.proxy.errors import ClientFault, UpstreamFault
 from labkit.patterns.proxy.headers import asks_for_websocket, end_to_end
 from labkit.patterns.proxy.settings import Limits, Retries, Timeouts
@@ -74,60 +74,6 @@ class Call:
     def upstream(self) -> str | None:
         """URL of the instance that was asked last."""
         return self.attempts[-1].url if self.attempts else None
-
-
-class Answer:
-    """A service's answer: the head is here, the body still streams. Close it, or use it as `async with`.
-
-    `headers`: without those of the hop, free to change. `tap`: hears every piece of the body.
-    """
-
-    tap: Callable[[bytes], None] | None = None
-
-    def __init__(self, response: ClientResponse) -> None:
-        self.response = response
-        self.status = response.status
-        self.reason = response.reason
-        self.headers = end_to_end(response.headers)
-
-    def ready(self) -> bytes:
-        """Return what of the body has arrived already, without waiting; raises as `chunks` does."""
-        try:
-            piece = self.response.content.read_nowait()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _fault_of(error) from error
-        if piece and self.tap is not None:
-            self.tap(piece)
-        return piece
-
-    @property
-    def ended(self) -> bool:
-        """True when the body has been read to its end."""
-        return self.response.content.at_eof()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes. Raises UpstreamFault when it breaks off or falls silent."""
-        content = self.response.content
-        try:
-            while piece := await content.readany():
-                if self.tap is not None:
-                    self.tap(piece)
-                yield piece
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _fault_of(error) from error
-
-    def close(self) -> None:
-        """Give the connection back when the body has ended, else cut it: the service notices."""
-        if self.response.content.at_eof() and self.status != 101:
-            self.response.release()
-        else:
-            self.response.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.close()
 
 
 class _AsItIs(aiohttp.ClientRequest):
@@ -318,7 +264,7 @@ class Proxy:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if call.body is not None and call.body.fault is not None:
                 raise call.body.fault from error
-            fault = _fault_of(error)
+            fault = fault_of(error)
             if fault.status == 504 and call.deadline is not None and loop.time() >= call.deadline:
                 fault = UpstreamFault(504, "http_response_timeout", messages.DEADLINE)
             status = fault.status
@@ -352,17 +298,6 @@ class Proxy:
         await asyncio.sleep(wait)
 
 
-def passed(
-    request: web.Request, status: int, reason: str | None, headers: CIMultiDict[str]
-) -> web.StreamResponse:
-    """Return an answer with these headers and no invented ones, ready to be prepared."""
-    response = Passed(status=status, reason=reason, headers=headers)
-    response.absent = tuple(name for name in ("Content-Type", "Server") if name not in headers)
-    if request.version < aiohttp.HttpVersion11 and "Content-Length" not in headers:
-        response.force_close()  # its end is the connection's
-    return response
-
-
 def _origin_form(request: web.Request, headers: CIMultiDict[str]) -> str:
     """Return path and query as the client wrote them (RFC 9112, 3.2). Raises ClientFault."""
     if request.method == "CONNECT":
@@ -394,16 +329,3 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ClientFault(400, messages.BAD_DEADLINE.format(header=DEADLINE_HEADER, given=text[:40]))
     return seconds
-
-
-def _fault_of(error: Exception) -> UpstreamFault:
-    """Name what went wrong between the proxy and the service."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamFault(504, "connection_timeout", messages.CONNECT_TIMEOUT, sent=False)
-    if isinstance(error, TimeoutError):
-        return UpstreamFault(504, "http_response_timeout", messages.NO_ANSWER)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamFault(502, "connection_refused", messages.UNREACHABLE, sent=False)
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError | ValueError):
-        return UpstreamFault(502, "http_protocol_error", messages.BAD_ANSWER)
-    return UpstreamFault(502, "connection_terminated", messages.BROKEN)
