@@ -23,6 +23,7 @@ of traces, of OTLP and of HTTP conventions.
 """
 
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from labkit.patterns.tracing.baggage import Entry, get_baggage, set_baggage
@@ -82,18 +83,16 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
+# A Flask service imports nothing of aiohttp, and who makes no calls nothing of requests.
+_LATER = {
+    "TracingAdapter": "requests_side",
+    "TracingMiddleware": "wsgi",
+    "trace_config": "aio",
+    "tracing_middleware": "aio",
+}
+
+
 def __getattr__(name: str) -> Any:
-    # A Flask service imports nothing of aiohttp, and who makes no calls nothing of requests.
-    if name in ("trace_config", "tracing_middleware"):
-        from labkit.patterns.tracing import aio
-
-        return getattr(aio, name)
-    if name == "TracingMiddleware":
-        from labkit.patterns.tracing.wsgi import TracingMiddleware
-
-        return TracingMiddleware
-    if name == "TracingAdapter":
-        from labkit.patterns.tracing.requests_side import TracingAdapter
-
-        return TracingAdapter
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

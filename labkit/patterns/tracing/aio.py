@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from labkit.patterns.tracing import http_attributes as http
 from labkit.patterns.tracing.baggage import carried
-from labkit.patterns.tracing.propagation import extract, extract_baggage, inject
+from labkit.patterns.tracing.propagation import inject
 from labkit.patterns.tracing.tracer import Span, Tracer, activate
 
 
@@ -27,18 +27,11 @@ def tracing_middleware(tracer: Tracer, *, trusted: bool = True) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         headers = list(request.headers.items())
-        caller = extract(headers)
-        span = tracer.span(
-            http.name_of(request.method),
-            kind="server",
-            parent=caller if trusted else None,
-            links=() if trusted or caller is None else (caller,),
-            attributes=http.of_request(request.method, request.path),
-        )
+        span, entries = http.begin(tracer, headers, request.method, request.path, trusted)
         resource = request.match_info.route.resource
         if resource is not None:
             http.knew_route(span, request.method, resource.canonical)
-        with activate(span), carried(extract_baggage(headers) if trusted else {}):
+        with activate(span), carried(entries):
             try:
                 response = await handler(request)
             except web.HTTPException as answer:  # a 404 that is raised is an answer and no failure

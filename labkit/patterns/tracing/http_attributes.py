@@ -1,4 +1,6 @@
-"""What a span says of an HTTP exchange, by the names of OpenTelemetry's HTTP conventions.
+"""What is the same for every server and client of HTTP: how a span begins, and what it says.
+
+Attributes have the names of OpenTelemetry's HTTP conventions.
 
 Neither the query nor user and password of an address are written down: they hold secrets too often.
 """
@@ -6,7 +8,9 @@ Neither the query nor user and password of an address are written down: they hol
 from typing import Any
 from urllib.parse import urlsplit
 
-from labkit.patterns.tracing.tracer import Span
+from labkit.patterns.tracing.baggage import Entry
+from labkit.patterns.tracing.propagation import Headers, extract, extract_baggage
+from labkit.patterns.tracing.tracer import Span, Tracer
 
 # Names of spans are few: whatever a client sends as a method must not become one.
 _METHODS = frozenset(
@@ -20,9 +24,22 @@ def name_of(method: str, route: str | None = None) -> str:
     return f"{known} {route}" if route else known
 
 
-def of_request(method: str, path: str) -> dict[str, Any]:
-    """Return what is known of a request when it comes in."""
-    return {"http.request.method": method if method in _METHODS else "_OTHER", "url.path": path}
+def begin(
+    tracer: Tracer, headers: Headers, method: str, path: str, trusted: bool
+) -> tuple[Span, dict[str, Entry]]:
+    """Return the server span of a request that has come, and its baggage.
+
+    Not `trusted`: the span begins a new trace with a link to the stranger's, and there is no baggage (§3.4).
+    """
+    caller = extract(headers)
+    span = tracer.span(
+        name_of(method),
+        kind="server",
+        parent=caller if trusted else None,
+        links=() if trusted or caller is None else (caller,),
+        attributes={"http.request.method": method if method in _METHODS else "_OTHER", "url.path": path},
+    )
+    return span, extract_baggage(headers) if trusted else {}
 
 
 def of_call(method: str, url: str) -> dict[str, Any]:

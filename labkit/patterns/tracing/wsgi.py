@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.patterns.tracing import http_attributes as http
 from labkit.patterns.tracing.baggage import Entry, carried
-from labkit.patterns.tracing.propagation import extract, extract_baggage
 from labkit.patterns.tracing.tracer import Span, Tracer, activate
 
 if TYPE_CHECKING:
@@ -28,25 +27,10 @@ class TracingMiddleware:
         self._trusted = trusted
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        headers = {
-            name: environ[key]
-            for name, key in (
-                ("traceparent", "HTTP_TRACEPARENT"),
-                ("tracestate", "HTTP_TRACESTATE"),
-                ("baggage", "HTTP_BAGGAGE"),
-            )
-            if key in environ
-        }
+        wanted = {name: f"HTTP_{name.upper()}" for name in ("traceparent", "tracestate", "baggage")}
+        headers = {name: environ[key] for name, key in wanted.items() if key in environ}
         method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO") or "/"
-        caller = extract(headers) if headers else None
-        span = self._tracer.span(
-            http.name_of(method),
-            kind="server",
-            parent=caller if self._trusted else None,
-            links=() if self._trusted or caller is None else (caller,),
-            attributes=http.of_request(method, path),
-        )
-        entries = extract_baggage(headers) if self._trusted and headers else {}
+        span, entries = http.begin(self._tracer, headers, method, path, self._trusted)
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
             _name_by_route(span, method, environ)
