@@ -221,7 +221,7 @@ def test_the_end_of_the_stream_ends_the_answer_and_its_failure_cuts_it_off() -> 
         with listen(service) as response:
             labkit.eventually(lambda: shop.topic.readers == 1)
             shop.topic.finish(LookupError("the source failed"))
-            with pytest.raises(Exception, match="(?i)incomplete|broken|ended"):
+            with pytest.raises(Exception, match=r"(?i)incomplete|broken|ended"):
                 response.raw.read()
     finally:
         service.stop(grace=0)
