@@ -26,8 +26,10 @@ from labkit.patterns.reactive import (
 class Source:
     """A producer that counts: how many items it was asked for, gave, and whether it was closed."""
 
-    def __init__(self, last: int, pause: float = 0.0, error: Exception | None = None) -> None:
-        self.last, self.pause, self.error = last, pause, error
+    def __init__(
+        self, last: int, pause: float = 0.0, error: Exception | None = None, closing: float = 0.0
+    ) -> None:
+        self.last, self.pause, self.error, self.closing = last, pause, error, closing
         self.given = self.opened = self.closed = 0
 
     async def __call__(self) -> AsyncGenerator[int, None]:
@@ -40,7 +42,7 @@ class Source:
             if self.error is not None:
                 raise self.error
         finally:
-            await asyncio.sleep(0)  # cleaning up may wait as well
+            await asyncio.sleep(self.closing)  # cleaning up may wait as well
             self.closed += 1
 
 
@@ -380,11 +382,28 @@ async def test_cancelling_the_reader_ends_everything_below(operator: Any, after:
 
 @virtually
 async def test_cancelling_twice_still_waits_for_what_is_below() -> None:
-    source = Source(100, pause=1)
+    source = Source(100, pause=1, closing=10)
     reading = asyncio.create_task(Stream(source).buffer(2).collect())
     await asyncio.sleep(1.5)
-    reading.cancel()
-    await asyncio.sleep(0)
+    for _ in range(3):
+        reading.cancel()
+        await asyncio.sleep(1)
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+    assert (source.closed, now()) == (1, 11.5)
+
+
+@virtually
+async def test_a_cancellation_that_comes_while_a_run_is_being_left_is_not_swallowed() -> None:
+    source = Source(100, pause=1, closing=10)
+
+    async def first() -> int:
+        async with Stream(source).buffer(2).open() as items:
+            return await anext(items)
+
+    reading = asyncio.create_task(first())
+    await asyncio.sleep(3)  # it has its item and waits for the source to close
+    assert (source.given, source.closed) == (1, 0)
     reading.cancel()
     await asyncio.wait([reading])
     assert reading.cancelled()
