@@ -35,6 +35,7 @@ import load
 import load_generator
 import peers
 import psutil
+import reactive
 import requests
 import tracing
 from contestants import ANSWER, Contestant
@@ -498,6 +499,18 @@ def bench_tracing(effort: Effort) -> None:
     )
 
 
+def bench_reactive(effort: Effort) -> None:
+    items, rounds = 20_000 * effort.load_seconds, effort.loads
+    ratio = "(ratio: rate of the one / rate of the other)"
+    for title, measures in {
+        f"Items through map, filter, map, take and groups of ten {ratio}": reactive.chains(items),
+        "The same behind a bounded queue": reactive.buffered(items),
+        "Deliveries of one stream to many readers": reactive.crowds(20 * effort.load_seconds),
+    }.items():
+        own, *others = measures
+        print_table(title, "1/s", take_turns(rounds, measures), [(own, other, None) for other in others])
+
+
 # Peers
 
 
@@ -594,6 +607,7 @@ SECTIONS = [
     "breaker",
     "bulkhead",
     "tracing",
+    "reactive",
     "peers",
 ]
 
@@ -637,6 +651,8 @@ def main() -> None:
         bench_bulkhead(effort)
     if "tracing" in chosen:
         bench_tracing(effort)
+    if "reactive" in chosen:
+        bench_reactive(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

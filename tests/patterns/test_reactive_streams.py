@@ -87,7 +87,8 @@ OPERATORS: dict[str, Callable[[Stream[Any]], Stream[Any]]] = {
     "merge": lambda stream: stream.merge(Stream(range(1000, 2000))),
     "buffer": lambda stream: stream.buffer(3),
     "buffer, dropping": lambda stream: stream.buffer(3, "drop-oldest"),
-    "window": lambda stream: stream.window(2, seconds=5),
+    "window": lambda stream: stream.window(2),
+    "window, timed": lambda stream: stream.window(2, seconds=5),
     "timeout": lambda stream: stream.timeout(100),
     "retry": lambda stream: stream.retry(Retry()),
     "all": lambda stream: (
@@ -170,7 +171,8 @@ async def test_nothing_is_asked_for_before_the_reader_asks(operator: Any) -> Non
         (lambda stream: stream.map_async(double, concurrency=4), 4),
         (lambda stream: stream.buffer(1), 2),
         (lambda stream: stream.buffer(8), 9),
-        (lambda stream: stream.window(1), 2),
+        (lambda stream: stream.window(1), 0),
+        (lambda stream: stream.window(1, seconds=9), 2),
         (lambda stream: stream.map(lambda x: x).buffer(3).map_async(double, concurrency=2), 6),
     ],
 )

@@ -9,7 +9,7 @@ slow reader slows the producer down (back-pressure).
         async for price in items: ...
 
 - Ahead of its reader works only what says so, and by how much: `buffer(size, overflow)`, `map_async` (its
-  concurrency), `merge` and `window` (one item of each source). What a full buffer does is its `overflow`.
+  concurrency), `merge` and timed `window` (an item of each source). A full buffer does what `overflow` says.
 - Leaving the `async with` block, in whichever way, ends everything below before the block is left.
 - A run has one terminal event: it ends, or it raises, once; signals of one run never overlap.
 - `subscribe` turns a stream round: it pushes, under a demand given by `request(n)` (Reactive Streams).

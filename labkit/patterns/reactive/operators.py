@@ -111,7 +111,26 @@ async def buffered(upstream: Upstream[T], buffer: Buffer[T]) -> Upstream[T]:
             yield item
 
 
-async def windowed(upstream: Upstream[T], count: int, seconds: float | None) -> Upstream[list[T]]:
+async def grouped(upstream: Upstream[T], count: int) -> Upstream[list[T]]:
+    """Yield lists of `count` items; the last may be shorter, and comes before an error."""
+    window: list[T] = []
+    error: Exception | None = None
+    try:
+        async with aclosing(upstream):
+            async for item in upstream:
+                window.append(item)
+                if len(window) == count:
+                    yield window
+                    window = []
+    except Exception as failure:
+        error = failure
+    if window:
+        yield window
+    if error is not None:
+        raise error
+
+
+async def windowed(upstream: Upstream[T], count: int, seconds: float) -> Upstream[list[T]]:
     """Yield lists of `count` items, or of those that came within `seconds` of the list's first."""
     buffer: Buffer[T] = Buffer(1)
     async with running(pump(upstream, buffer.put, buffer.finish)):

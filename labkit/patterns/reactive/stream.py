@@ -82,8 +82,9 @@ class Stream(Generic[T]):
     def window(self, count: int, seconds: float | None = None) -> "Stream[list[T]]":
         """Group into lists of `count`, or fewer when `seconds` have passed since the list's first item."""
         given.count("count", count)
-        if seconds is not None:
-            given.positive_seconds("seconds", seconds)
+        if seconds is None:
+            return _stream(lambda: operators.grouped(self._open(), count))
+        given.positive_seconds("seconds", seconds)
         return _stream(lambda: operators.windowed(self._open(), count, seconds))
 
     def timeout(self, seconds: float) -> "Stream[T]":
