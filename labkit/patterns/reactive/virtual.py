@@ -5,8 +5,8 @@ For tests and lessons. What waits for a socket, a thread or another process has 
 
 import asyncio
 import selectors
-import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from labkit.patterns.reactive import messages
@@ -45,22 +45,15 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a virtual clock that begins at 0, and return what it returns.
 
-    It has a thread of its own, so that it also works where a loop is running (a notebook). Raises Deadlock
-    when all tasks wait for each other.
+    Where a loop is running already (a notebook), it gets a thread of its own. Raises Deadlock when all tasks
+    wait for each other.
     """
-    outcome: list[T] = []
-    error: list[BaseException] = []
 
-    def run() -> None:
-        try:
-            with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-                outcome.append(runner.run(main))
-        except BaseException as failure:
-            error.append(failure)
+    def run() -> T:
+        with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+            return runner.run(main)
 
-    thread = threading.Thread(target=run, name="virtual-clock", daemon=True)
-    thread.start()
-    thread.join()
-    if error:
-        raise error[0]
-    return outcome[0]
+    if asyncio._get_running_loop() is None:
+        return run()
+    with ThreadPoolExecutor(1, "virtual-clock") as thread:
+        return thread.submit(run).result()
