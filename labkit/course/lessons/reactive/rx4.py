@@ -16,15 +16,17 @@ BOUNDS = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]  # seconds, after each failure
 class Remote(Scene):
     """A service that fails so many times, and when it was called."""
 
-    def begin(self, failures: float, error: Exception | None = None, answer: Any = "cobrado") -> None:
+    def begin(
+        self, failures: float, error: Exception | None = None, answer: Any = "cobrado", takes: float = 0
+    ) -> None:
         self.failures, self.error, self.good = failures, error or ConnectionError("pagos no atiende"), answer
-        self.calls: list[float] = []
+        self.calls, self.takes = list[float](), takes
         self.raised: Exception | None = None
         self.ended = 0.0
 
     async def call(self) -> Any:
         self.calls.append(now())
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.takes)
         if len(self.calls) > 100:
             self.fail("lleva cien llamadas seguidas: ¿cuándo se rinde?")
         if len(self.calls) <= self.failures:
@@ -55,6 +57,13 @@ def well(remote: Remote) -> None:
         remote.equal(remote.retry(3), good, "devolvió {found} y la llamada devolvió {wanted}")
         remote.equal(len(remote.calls), 1, "hizo {found} llamadas: salió bien a la primera")
         remote.equal(remote.ended, 0, "esperó {found} s aunque salió bien a la primera")
+
+
+@RETRY.case("entre intento e intento", late="¿con qué esperas?")
+def sleeps(remote: Remote) -> None:
+    remote.begin(1000)
+    remote.retry(6, 0.01, 0.02)
+    remote.expect(remote.ended > 0, "entre un intento y otro no pasó tiempo en el bucle: ¿con qué esperas?")
 
 
 @RETRY.case("cuando falla al principio", raised="¿quedaban intentos?")
@@ -101,22 +110,18 @@ def kinds(remote: Remote) -> None:
         )
 
 
-@RETRY.case("si la cancelan mientras espera")
+@RETRY.case("si la cancelan")
 def cancelled(remote: Remote) -> None:
-    remote.begin(1000)
+    for takes, doing in ((0, "mientras espera"), (5, "a mitad de una llamada")):
+        remote.begin(1000, takes=takes)
 
-    async def main() -> None:
-        await cancelled_after(remote, 0.0001, remote.answer(remote.call, 5, 1e6, 1e6))
+        async def main() -> None:
+            await cancelled_after(remote, 0.001, remote.answer(remote.call, 5, 1e6, 1e6))
 
-    virtually(remote, main())
-    remote.equal(len(remote.calls), 1, "la cancelaron tras la primera llamada y hizo {found}")
-
-
-@RETRY.case("entre intento e intento", late="¿con qué esperas?")
-def sleeps(remote: Remote) -> None:
-    remote.begin(1000)
-    remote.retry(6, 0.01, 0.02)
-    remote.expect(remote.ended > 0, "entre un intento y otro no pasó tiempo en el bucle: ¿con qué esperas?")
+        virtually(remote, main())
+        remote.equal(
+            len(remote.calls), 1, f"la cancelaron {doing}, tras la primera llamada, y hizo {{found}}"
+        )
 
 
 @RETRY.case("en cuatrocientas llamadas que fallan")

@@ -84,7 +84,7 @@ def everything(pipe: Pipe) -> None:
 def falsy(pipe: Pipe) -> None:
     for given in ([], [0, None, "", False, 7]):
         pipe.begin(given)
-        pipe.run_well(1)
+        pipe.run_well(9)
         pipe.equal(pipe.used, given, "se dio {wanted} y se consumió {found}: ¿cómo sabes que es el final?")
 
 
