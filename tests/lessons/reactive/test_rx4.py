@@ -64,7 +64,6 @@ WRONG = {
     "no cap": ("min(tope, base * 2 ** (fallos - 1))", "base * 2 ** (fallos - 1)", "tras el fallo 5"),
     "doubles from the first": ("2 ** (fallos - 1)", "2 ** fallos", "tras el fallo 1"),
     "does not double": ("base * 2 ** (fallos - 1)", "base", "tras el fallo 2"),
-    "grows by one": ("2 ** (fallos - 1)", "fallos", "tras el fallo 3"),
     "squares": ("2 ** (fallos - 1)", "fallos ** 2", "tras el fallo 2"),
     "seconds, not base": ("base * 2 ** (fallos - 1)", "0 * base", "no pasó tiempo en el bucle"),
     "one draw for the whole": (

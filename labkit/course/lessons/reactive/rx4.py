@@ -16,9 +16,7 @@ BOUNDS = [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]  # seconds, after each failure
 class Remote(Scene):
     """A service that fails so many times, and when it was called."""
 
-    def begin(
-        self, failures: float, error: Exception | None = None, answer: Any = "cobrado", takes: float = 0
-    ) -> None:
+    def begin(self, failures: int, error: Any = None, answer: Any = "cobrado", takes: int = 0) -> None:
         self.failures, self.error, self.good = failures, error or ConnectionError("pagos no atiende"), answer
         self.calls, self.takes = list[float](), takes
         self.raised: Exception | None = None
