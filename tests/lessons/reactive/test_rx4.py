@@ -2,7 +2,12 @@
 
 from answers import Master
 
-RX4 = Master("RX-4")
+RX4 = Master(
+    "RX-4",
+    same={
+        "for fallos in range(1, intentos + 1): → for fallos in range(1, intentos + 2):": "nobody goes round again",
+    },
+)
 
 RIGHT = {
     "a while, its own random": """
@@ -56,15 +61,9 @@ WRONG = {
         "min(tope, base * 2 ** (fallos - 1)) + random.uniform(0, base)",
         "¿cuál es el máximo ahí?",
     ),
-    "two sixes": (
-        _PAUSE,
-        "min(random.random(), random.random()) * min(tope, base * 2 ** (fallos - 1))",
-        "¿son todas igual de probables?",
-    ),
     "no cap": ("min(tope, base * 2 ** (fallos - 1))", "base * 2 ** (fallos - 1)", "tras el fallo 5"),
     "doubles from the first": ("2 ** (fallos - 1)", "2 ** fallos", "tras el fallo 1"),
     "does not double": ("base * 2 ** (fallos - 1)", "base", "tras el fallo 2"),
-    "squares": ("2 ** (fallos - 1)", "fallos ** 2", "tras el fallo 2"),
     "seconds, not base": ("base * 2 ** (fallos - 1)", "0 * base", "no pasó tiempo en el bucle"),
     "one draw for the whole": (
         """

@@ -107,8 +107,7 @@ WRONG = {
     "no end": ("        await cola.put(final)", "        pass", "se quedó esperando"),
     "an error without end": (
         _FILL + "        await cola.put(final)",
-        _FILL.replace("fallos.append(error)", "fallos.append(error)\n            return")
-        + "        await cola.put(final)",
+        _FILL.replace("fallos.append(error)", "fallos.append(error)\n            return") + "        await cola.put(final)",
         "se quedó esperando",
     ),
     "the producer's error is lost": (

@@ -112,8 +112,7 @@ WRONG = {
     ),
     "ignores a failed inventory": (
         "        hay = await inventario(plazo)\n",
-        "        try:\n            hay = await inventario(plazo)\n"
-        "        except ConnectionError:\n            hay = None\n",
+        "        try:\n            hay = await inventario(plazo)\n        except ConnectionError:\n            hay = None\n",
         "si inventario falla",
     ),
     "swallows the cancellation": (

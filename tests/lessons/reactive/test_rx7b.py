@@ -79,15 +79,12 @@ WRONG = {
     "blocks the loop": ("await asyncio.sleep(0.05)", "time.sleep(0.05)", "¿Qué espera tu ruta?"),
     "piles up for the stuck": (
         _WRITE,
-        'asyncio.ensure_future(respuesta.write(f"id: {visto}\\n{lineas}\\n".encode()))\n'
-        "                await asyncio.sleep(0)",
+        'asyncio.ensure_future(respuesta.write(f"id: {visto}\\n{lineas}\\n".encode()))\n                await asyncio.sleep(0)',
         "¿dónde esperaban las demás?",
     ),
     "goes on for those who left": (
         _WRITE,
-        "try:\n                    "
-        + _WRITE
-        + "\n                except ConnectionError:\n                    pass",
+        "try:\n                    " + _WRITE + "\n                except ConnectionError:\n                    pass",
         "su manejador sigue mirando",
     ),
     "another route": (

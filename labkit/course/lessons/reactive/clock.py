@@ -51,9 +51,7 @@ async def cancelled_after(case: Case, seconds: float, coroutine: Coroutine[Any, 
     """Cancel an answer after some seconds, and fail when the cancellation does not come out of it at once."""
     task = asyncio.create_task(coroutine)
     await asyncio.sleep(seconds)
-    case.expect(
-        not task.done(), f"acabó antes de {seconds:g} s, con trabajo por hacer: ¿qué dejaste de esperar?"
-    )
+    case.expect(not task.done(), f"acabó antes de {seconds:g} s, con trabajo por hacer: ¿qué dejaste de esperar?")
     task.cancel()
     await asyncio.wait([task], timeout=100)
     case.expect(task.done(), "la cancelaron y siguió trabajando: ¿quién se quedó con CancelledError?")

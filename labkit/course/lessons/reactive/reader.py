@@ -36,9 +36,7 @@ class Reader:
     def read(self, count: int) -> list[ServerSentEvent]:
         """Return the next events; the case fails when they do not come in time."""
         while len(events := events_of(self.data)) < self.given + count:
-            self._receive(
-                f"llegaron {len(events)} sucesos de {self.given + count}; lo recibido: {self.data[:90]!r}"
-            )
+            self._receive(f"llegaron {len(events)} sucesos de {self.given + count}; lo recibido: {self.data[:90]!r}")
         self.given += count
         return events[self.given - count : self.given]
 

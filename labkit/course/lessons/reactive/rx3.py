@@ -49,9 +49,7 @@ PAGE = Exercise("RX-3", writes="pagina", call="pagina(pedir, nombres)", coroutin
 @PAGE.case("con tres servicios sanos")
 def all_well(shop: Shop) -> None:
     found = shop.page(NAMES)
-    shop.expect(
-        isinstance(found, Mapping), f"devolvió {found!r}: se pide un diccionario {{nombre: respuesta}}"
-    )
+    shop.expect(isinstance(found, Mapping), f"devolvió {found!r}: se pide un diccionario {{nombre: respuesta}}")
     wanted = {name: f"soy {name}" for name in NAMES}
     shop.equal(dict(found), wanted, "devolvió {found}: se esperaba {wanted}")
     shop.equal(list(found), NAMES, "las claves salen en el orden {found}: se pide el de nombres, {wanted}")
@@ -61,9 +59,7 @@ def all_well(shop: Shop) -> None:
 @PAGE.case("con preguntas de 3, 1 y 2 segundos")
 def at_once(shop: Shop) -> None:
     shop.page(NAMES)
-    shop.expect(
-        shop.took < 3.1, f"tardó {shop.took:g} s: ¿cuánto tarda la más lenta, y a quién espera cada una?"
-    )
+    shop.expect(shop.took < 3.1, f"tardó {shop.took:g} s: ¿cuánto tarda la más lenta, y a quién espera cada una?")
 
 
 @PAGE.case("sin nombres")
@@ -91,9 +87,7 @@ def all_fail(shop: Shop) -> None:
 @PAGE.case("con respuestas vacías")
 def falsy(shop: Shop) -> None:
     answers = {"catalogo": 0, "inventario": "", "pagos": []}
-    shop.equal(
-        shop.page(NAMES, **answers), answers, "devolvió {found} y contestaron {wanted}: ¿qué es un fallo?"
-    )
+    shop.equal(shop.page(NAMES, **answers), answers, "devolvió {found} y contestaron {wanted}: ¿qué es un fallo?")
 
 
 @PAGE.case("si cancelan la página a mitad")

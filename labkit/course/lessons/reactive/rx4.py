@@ -43,9 +43,7 @@ class Remote(Scene):
         return virtually(self, main())
 
 
-RETRY = Exercise(
-    "RX-4", writes="reintentar", call="reintentar(llamar, intentos, base, tope)", coroutine=True, scene=Remote
-)
+RETRY = Exercise("RX-4", writes="reintentar", call="reintentar(llamar, intentos, base, tope)", coroutine=True, scene=Remote)
 
 
 @RETRY.case("cuando sale bien a la primera")
@@ -79,9 +77,7 @@ def gives_up(remote: Remote) -> None:
     for attempts in (1, 2, 4):
         remote.begin(1000)
         found, made = remote.retry(attempts), f"con intentos={attempts}"
-        remote.expect(
-            remote.raised is not None, f"{made} devolvió {found!r}: ¿qué sale cuando falla el último?"
-        )
+        remote.expect(remote.raised is not None, f"{made} devolvió {found!r}: ¿qué sale cuando falla el último?")
         remote.equal(len(remote.calls), attempts, f"{made} hizo {{found}} llamadas")
         wanted = (*remote.error.args, attempts)
         remote.expect(
@@ -117,9 +113,7 @@ def cancelled(remote: Remote) -> None:
             await cancelled_after(remote, 0.001, remote.answer(remote.call, 5, 1e6, 1e6))
 
         virtually(remote, main())
-        remote.equal(
-            len(remote.calls), 1, f"la cancelaron {doing}, tras la primera llamada, y hizo {{found}}"
-        )
+        remote.equal(len(remote.calls), 1, f"la cancelaron {doing}, tras la primera llamada, y hizo {{found}}")
 
 
 @RETRY.case("en cuatrocientas llamadas que fallan")
@@ -133,18 +127,13 @@ def jitter(remote: Remote) -> None:
     for number, (bound, sample) in enumerate(zip(BOUNDS, zip(*pauses, strict=True), strict=True), start=1):
         after = f"tras el fallo {number}, con base={BASE:g} y tope={CAP:g},"
         longest = max(sample)
-        remote.expect(
-            longest <= bound + 1e-6, f"{after} llegó a esperar {longest:.1f} s: ¿cuál es el máximo ahí?"
-        )
+        remote.expect(longest <= bound + 1e-6, f"{after} llegó a esperar {longest:.1f} s: ¿cuál es el máximo ahí?")
         quarters = [sum(int(min(pause / bound, 0.999) * 4) == q for pause in sample) for q in range(4)]
         # 100 each are expected, give or take 9: outside of 45 off is once in ten million.
         remote.expect(
             all(55 <= quarter <= 145 for quarter in quarters),
-            f"{after} de {RUNS} esperas cayeron {quarters} en cada cuarto de 0 a {bound:g} s: "
-            "¿son todas igual de probables?",
+            f"{after} de {RUNS} esperas cayeron {quarters} en cada cuarto de 0 a {bound:g} s: ¿son todas igual de probables?",
         )
         shares.append([pause / bound for pause in sample])
     both = sum(first < 0.25 and second < 0.25 for first, second in zip(*shares[:2], strict=True))
-    remote.expect(
-        both < 60, "quien espera poco una vez espera poco siempre: ¿cuándo sacas el número al azar?"
-    )
+    remote.expect(both < 60, "quien espera poco una vez espera poco siempre: ¿cuándo sacas el número al azar?")

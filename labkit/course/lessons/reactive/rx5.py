@@ -63,9 +63,7 @@ class Pipe(Scene):
             raise error
 
 
-PIPE = Exercise(
-    "RX-5", writes="tuberia", call="tuberia(producir, consumir, maximo)", coroutine=True, scene=Pipe
-)
+PIPE = Exercise("RX-5", writes="tuberia", call="tuberia(producir, consumir, maximo)", coroutine=True, scene=Pipe)
 
 
 @PIPE.case("con cinco cosas")
@@ -73,9 +71,7 @@ def everything(pipe: Pipe) -> None:
     for make, use in ((0, 0), (0, 1), (1, 0)):
         pipe.begin([1, 2, 3, 4, 5], make, use)
         pipe.run_well(2)
-        pipe.equal(
-            pipe.used, [1, 2, 3, 4, 5], "se consumió {found}: se esperaba {wanted}, y esperar a la última"
-        )
+        pipe.equal(pipe.used, [1, 2, 3, 4, 5], "se consumió {found}: se esperaba {wanted}, y esperar a la última")
         pipe.equal(pipe.done, 5, "acabó con {found} de 5 consumidas del todo")
         pipe.equal(pipe.most_using, 1, "se llegaron a consumir {found} a la vez: se pide una cada vez")
 

@@ -123,9 +123,7 @@ def one_fails(purchase: Purchase) -> None:
             f"{name} falló y comprar aún esperó {purchase.took - took:g} s: ¿a quién?",
         )
         if name == "inventario":
-            purchase.equal(
-                list(purchase.began), ["inventario"], "si inventario falla, se llamó también: {found}"
-            )
+            purchase.equal(list(purchase.began), ["inventario"], "si inventario falla, se llamó también: {found}")
 
 
 @BUY.case("si al cancelarse tardan en recoger")
@@ -142,9 +140,7 @@ def cancelled(purchase: Purchase) -> None:
 
         async def main(moment: float = moment) -> None:
             await clock.cancelled_after(purchase, moment, purchase.call(100))
-            purchase.equal(
-                sorted(purchase.working), [], f"la cancelaron y seguía en marcha {{found}}: {LEFT}"
-            )
+            purchase.equal(sorted(purchase.working), [], f"la cancelaron y seguía en marcha {{found}}: {LEFT}")
             clock.expect_nothing_left(purchase, "después de cancelarla", LEFT)
 
         clock.virtually(purchase, main())

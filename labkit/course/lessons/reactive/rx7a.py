@@ -26,9 +26,7 @@ class Model:
         return [(number, dato) for number, dato in list(self.held.items()) if number > after]
 
 
-SENDER = Exercise(
-    "RX-7a", writes="Emisora", call="Emisora(maximo)", methods=("publicar(dato)", "desde(numero)")
-)
+SENDER = Exercise("RX-7a", writes="Emisora", call="Emisora(maximo)", methods=("publicar(dato)", "desde(numero)"))
 
 
 @SENDER.case("recién creada", raised="¿qué guarda tu clase al crearse?")
@@ -61,17 +59,13 @@ class _Item:
 def holds_no_more(case: Case, sender: Any) -> None:
     sender, alive = sender(10), weakref.WeakSet[_Item]()
     sender.publicar(None)
-    case.equal(
-        sender.desde(0), [(1, None)], "tras publicar None, desde(0) devuelve {found}: se esperaba {wanted}"
-    )
+    case.equal(sender.desde(0), [(1, None)], "tras publicar None, desde(0) devuelve {found}: se esperaba {wanted}")
     for _ in range(1000):
         item = _Item()
         alive.add(item)
         sender.publicar(item)
     del item
-    case.expect(
-        len(alive) <= 10, f"con maximo=10 siguen en memoria {len(alive)} publicaciones: ¿quién las guarda?"
-    )
+    case.expect(len(alive) <= 10, f"con maximo=10 siguen en memoria {len(alive)} publicaciones: ¿quién las guarda?")
     sender.desde(0).clear()
     case.equal(
         len(sender.desde(0)),

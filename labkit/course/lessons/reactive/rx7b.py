@@ -56,9 +56,7 @@ def what_is_held(live: Live) -> None:
     live.open()
     live.publish("12 €", "11 €", "13 €")
     reader = live.listen()
-    live.expect(
-        "content-type: text/event-stream" in reader.head, "el tipo de la respuesta no es text/event-stream"
-    )
+    live.expect("content-type: text/event-stream" in reader.head, "el tipo de la respuesta no es text/event-stream")
     live.read(reader, (1, "12 €"), (2, "11 €"), (3, "13 €"))
 
 
@@ -113,9 +111,7 @@ def stuck(live: Live) -> None:
         came = well.read_until(last)
         live.equal(came, last, "al que sí lee le llegaron {found} de {wanted}: ¿a quién espera?")
     came = still.read_until(120)
-    live.expect(
-        came < 80, f"al atascado le llegaron {came} de 120, con 5 guardadas: ¿dónde esperaban las demás?"
-    )
+    live.expect(came < 80, f"al atascado le llegaron {came} de 120, con 5 guardadas: ¿dónde esperaban las demás?")
 
 
 @LIVE.case("cuando un lector se va")
