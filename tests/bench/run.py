@@ -37,6 +37,7 @@ import load_generator
 import peers
 import proxies
 import psutil
+import reactive
 import requests
 import tracing
 from contestants import ANSWER, Contestant
@@ -552,6 +553,16 @@ def bench_proxies(effort: Effort) -> None:
         for name, (url, process) in contestants.items():
             before, then = proxies.memory_of_a_crowd(url, process)
             print_row(name, f"{before:.0f}", f"{then:.0f}")
+def bench_reactive(effort: Effort) -> None:
+    items, rounds = 20_000 * effort.load_seconds, effort.loads
+    ratio = "(ratio: rate of the one / rate of the other)"
+    for title, measures in {
+        f"Items through map, filter, map, take and groups of ten {ratio}": reactive.chains(items),
+        "The same behind a bounded queue": reactive.buffered(items),
+        "Deliveries of one stream to many readers": reactive.crowds(20 * effort.load_seconds),
+    }.items():
+        own, *others = measures
+        print_table(title, "1/s", take_turns(rounds, measures), [(own, other, None) for other in others])
 
 
 # Peers
@@ -652,6 +663,7 @@ SECTIONS = [
     "tracing",
     "events",
     "proxies",
+    "reactive",
     "peers",
 ]
 
@@ -699,6 +711,8 @@ def main() -> None:
         bench_events(effort)
     if "proxies" in chosen:
         bench_proxies(effort)
+    if "reactive" in chosen:
+        bench_reactive(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

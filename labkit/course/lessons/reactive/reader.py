@@ -1,0 +1,72 @@
+"""A reader of Server-Sent Events at the level of bytes, for RX-7b: it reads when it is told to."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import Any
+
+from labkit.exercises.exercise import Case
+from labkit.patterns.reactive import ServerSentEvent, decode, run_virtually
+from labkit.service import Service
+
+_SMALL = 16 * 1024  # of what a slow reader's socket takes in
+
+
+class Reader:
+    """A client at the level of bytes: it reads when it is told to."""
+
+    def __init__(self, case: Case, service: Service, after: str | None, slow: bool) -> None:
+        self.case, self.data, self.given, self.ids = case, b"", 0, 0
+        self.socket = socket.socket()
+        if slow:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
+        self.socket.settimeout(case.pace.patience)
+        case.cleanup(self.socket.close)
+        self.socket.connect(("127.0.0.1", service.port))
+        header = "" if after is None else f"Last-Event-ID: {after}\r\n"
+        self.socket.sendall(f"GET /precios HTTP/1.0\r\nHost: x\r\n{header}\r\n".encode())
+        while b"\r\n\r\n" not in self.data:
+            self._receive("no llegaron las cabeceras de GET /precios")
+        head, _, self.data = self.data.partition(b"\r\n\r\n")
+        self.head = head.decode("latin-1").lower()
+        status = self.head.split(" ", 2)[1]
+        case.equal(status, "200", "GET /precios contestó {found}")
+
+    def read(self, count: int) -> list[ServerSentEvent]:
+        """Return the next events; the case fails when they do not come in time."""
+        while len(events := events_of(self.data)) < self.given + count:
+            self._receive(f"llegaron {len(events)} sucesos de {self.given + count}; lo recibido: {self.data[:90]!r}")
+        self.given += count
+        return events[self.given - count : self.given]
+
+    def read_until(self, number: int) -> int:
+        """Read up to the event of that number, and return how many have come; the rest is forgotten."""
+        mark = re.compile(rb"^id: ?%d\r?\n" % number, re.MULTILINE)
+        while not mark.search(self.data):
+            self.ids += self.data.count(b"id:") - self.data[-100:].count(b"id:")
+            self.data = self.data[-100:]
+            self._receive(f"el suceso {number} no llegó")
+        return self.ids + self.data.count(b"id:")
+
+    def _receive(self, otherwise: str) -> None:
+        try:
+            piece = self.socket.recv(1 << 20)
+        except TimeoutError:
+            self.case.fail(f"{otherwise}. ¿Qué espera tu ruta?")
+        except ConnectionError:
+            piece = b""
+        self.case.expect(piece, f"{otherwise}, y la respuesta se acabó: ¿cuándo acaba el flujo?")
+        self.data += piece
+
+
+def events_of(data: bytes) -> list[ServerSentEvent]:
+    """Return the events in what was received."""
+
+    async def read() -> list[ServerSentEvent]:
+        async def chunks() -> Any:
+            yield data
+
+        return [event async for event in decode(chunks(), 1 << 24)]
+
+    return run_virtually(read())

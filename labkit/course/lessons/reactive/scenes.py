@@ -1,0 +1,175 @@
+"""What lesson 08 measures with, and the services that would be too long for a cell."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import aiohttp
+import psutil
+from aiohttp import web
+
+import labkit
+from labkit.patterns.reactive import decode
+from labkit.service import Service
+
+_REQUEST = b"GET / HTTP/1.1\r\nHost: tienda\r\n\r\n"
+
+PAGE = """<meta charset="utf-8"><h1>Precios en vivo</h1><ul id="lista"></ul><script>
+const fuente = new EventSource("precios");
+fuente.onmessage = suceso => { lista.innerHTML += `<li>${suceso.lastEventId}: ${suceso.data}</li>`; };
+</script>"""
+
+
+async def visit(url: str) -> None:
+    """Ask for a page and read it."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        await answer.read()
+
+
+async def waterfalls(services: Mapping[str, Service], ways: Mapping[str, Callable[[], Any]]) -> list[dict[str, Any]]:
+    """Ask in each way, one after the other, and return the requests that the services saw, as bars."""
+    bars = []
+    for way, ask in ways.items():
+        seen = {name: len(service.journal.requests) for name, service in services.items()}
+        result = ask()
+        if inspect.isawaitable(result):
+            await result
+        for name, service in services.items():
+            for request in service.journal.requests[seen[name] :]:
+                await labkit.aeventually(lambda request=request: request.duration is not None)  # type: ignore[misc]
+                end = request.started + (request.duration or 0.0)
+                bars.append({"name": name, "worker": way, "arrival": request.started, "start": request.started, "end": end})
+    return bars
+
+
+def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, float]]:
+    """Serve, let clients come who wait, and return (clients, threads more, MiB more) for each hundred.
+
+    No more than three hundred: both ends of a connection are this process's, which may open some thousand.
+    """
+    service = labkit.serve(make, name=name, grace=0)
+    process = psutil.Process()
+    threads, memory = threading.active_count(), process.memory_info().rss
+    points, clients = [(0, 0, 0.0)], list[socket.socket]()
+    for count in (100, 200, 300):
+        for _ in range(100):
+            clients.append(socket.create_connection(("127.0.0.1", service.port)))
+            clients[-1].sendall(_REQUEST)
+        labkit.eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
+        more = (process.memory_info().rss - memory) / 2**20
+        points.append((count, threading.active_count() - threads, more))
+    for client in clients:
+        client.close()
+    service.stop()
+    return points
+
+
+async def order_of_answers(calculate: Callable[[], Awaitable[object]]) -> list[str]:
+    """Ask for a slow page, which awaits `calculate`, and once it has begun for three quick ones."""
+    order: list[str] = []
+
+    async def slow(request: web.Request) -> web.Response:
+        order.append("empieza la lenta")
+        await calculate()
+        order.append("acaba la lenta")
+        return web.Response()
+
+    async def quick(request: web.Request) -> web.Response:
+        order.append("rápida")
+        return web.Response()
+
+    def app() -> web.Application:
+        app = web.Application()
+        app.add_routes([web.get("/lenta", slow), web.get("/rapida", quick)])
+        return app
+
+    shop = labkit.serve(app, name="tienda-lenta", grace=0)
+    slow_one = asyncio.create_task(visit(f"{shop.url}/lenta"))
+    await labkit.aeventually(lambda: order)
+    await asyncio.gather(*(visit(f"{shop.url}/rapida") for _ in range(3)), slow_one)
+    return order
+
+
+def leave_early(*, handler_cancellation: bool) -> list[str]:
+    """Ask `tienda`, which asks `pedidos`, which asks `almacen`; hang up, and return who still works for us."""
+    working: set[str] = set()
+
+    def link(name: str, next_url: str | None) -> web.Application:
+        async def handle(request: web.Request) -> web.Response:
+            working.add(name)
+            try:
+                await (visit(next_url) if next_url else asyncio.sleep(30))
+            finally:
+                working.discard(name)
+            return web.Response()
+
+        app = web.Application(handler_args={"handler_cancellation": handler_cancellation})
+        app.router.add_get("/", handle)
+        return app
+
+    url = None
+    for name in ("almacen", "pedidos", "tienda"):
+        service = labkit.serve(lambda name, url=url: link(name, url), name=name, grace=0)
+        url = service.url
+    with socket.create_connection(("127.0.0.1", service.port)) as client:
+        client.sendall(_REQUEST)
+        labkit.eventually(lambda: len(working) == 3)
+    if handler_cancellation:
+        labkit.eventually(lambda: not working)
+    else:
+        time.sleep(0.3)
+    return sorted(working)
+
+
+class Outage:
+    """A service that is down for two seconds, then serves `per_second` requests each second, by the loop's clock.
+
+    `arrivals` and `served`: how many in each second.
+    """
+
+    def __init__(self, per_second: int = 20) -> None:
+        self.per_second = per_second
+        self.arrivals, self.served = Counter[int](), Counter[int]()
+
+    async def charge(self) -> None:
+        """Serve a request. Raises ConnectionError while down, and where too many come in a second."""
+        second = int(asyncio.get_running_loop().time())
+        self.arrivals[second] += 1
+        if second < 2 or self.served[second] == self.per_second:
+            raise ConnectionError("pagos no atiende")
+        self.served[second] += 1
+
+    def summary(self) -> dict[str, int]:
+        """Return the worst second after the outage, the requests in all, and the second of the last one served."""
+        worst = max(count for second, count in self.arrivals.items() if second >= 2)
+        return {"peor segundo": worst, "en total": self.arrivals.total(), "último atendido": max(self.served)}
+
+    def along(self, end: int) -> list[tuple[int, int]]:
+        """Return the requests in each second."""
+        return [(second, self.arrivals[second]) for second in range(end)]
+
+
+def tail(times: Sequence[float]) -> list[tuple[float, float]]:
+    """Return the latencies at the percentiles from 90 to 100."""
+    ordered = sorted(times)
+    return [(tenth / 10, ordered[(len(ordered) - 1) * tenth // 1000]) for tenth in range(900, 1001, 5)]
+
+
+async def read_events(url: str, count: int, after: int) -> list[tuple[int, str]]:
+    """Return the next Server-Sent Events after a number, as (number, data)."""
+    found: list[tuple[int, str]] = []
+    async with aiohttp.ClientSession(headers={"Last-Event-ID": str(after)}) as session:
+        async with session.get(url) as answer, aclosing(decode(answer.content.iter_any())) as events:
+            async for event in events:
+                found.append((int(event.id or 0), event.data))
+                if len(found) == count:
+                    break
+    return found
