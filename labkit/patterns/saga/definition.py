@@ -152,10 +152,6 @@ class Retry:
         return jitter * min(self.longest, self.first * self.factor ** min(attempt - 1, 60))
 
 
-RETRY = Retry()
-INSIST = Retry(attempts=10)
-
-
 def valid_name(what: str, given: object) -> str:
     """Return a text that says something. Raises InvalidInput."""
     if not isinstance(given, str) or not given.strip():
@@ -180,3 +176,7 @@ def to_json(what: str, given: object) -> str:
 
 def _is_number(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+
+
+RETRY = Retry()
+INSIST = Retry(attempts=10)

@@ -61,13 +61,15 @@ class Notice:
 class SagaLog:
     """Keep what every saga has done and is about to do, in an SQLite file (or ":memory:").
 
-    `clock`: seconds since 1970, for people who read the log; nothing is decided by it. Raises StorageError.
+    `database`: a path, or a service's own Database: then a saga can be started in the transaction that
+    writes the order it is about. `clock`: seconds since 1970, for people who read the log; nothing is
+    decided by it. Raises StorageError.
     """
 
     def __init__(
-        self, path: str | PathLike[str] = ":memory:", *, clock: Callable[[], float] = time.time
+        self, database: Database | str | PathLike[str] = ":memory:", *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.database = Database(path)
+        self.database = database if isinstance(database, Database) else Database(database)
         self._clock = clock
         with self.database.transaction() as connection:
             for statement in _TABLES.split(";"):
