@@ -9,7 +9,6 @@ one. So a participant may be killed between any two lines of this module and, st
 import logging
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Collection, Sequence
 
 from labkit.patterns.event_sourcing import Event, EventStore, RecordedEvent
@@ -167,12 +166,10 @@ class Participant:
 
     def _react(self, connection: sqlite3.Connection, event: RecordedEvent) -> None:
         told = self._reactions[event.type](connection, event)
-        for number, new in enumerate([told] if isinstance(told, Event) else told or ()):
-            # The same cause gives the same id, also after a crash: the store keeps one.
-            id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{event.id}/{self.name}/{number}"))
-            body = {"type": new.type, "data": dict(new.data), "schema_version": new.schema_version}
+        for new in [told] if isinstance(told, Event) else told or ():
             metadata = {**new.metadata, "cause": event.id, "by": self.name}
-            self.outbox.add(event.stream, {**body, "metadata": metadata}, id=id)
+            body = {"type": new.type, "data": dict(new.data), "schema_version": new.schema_version}
+            self.outbox.add(event.stream, {**body, "metadata": metadata}, id=new.id)
 
     def _heard(self, connection: sqlite3.Connection, event: RecordedEvent) -> None:
         connection.execute("UPDATE heard SET position = ? WHERE name = ?", (event.position, self.name))
