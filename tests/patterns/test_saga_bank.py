@@ -50,6 +50,7 @@ class World:
             self.again()
             self.process.begin(self.transfers)  # whoever asked got no answer, and asks again
             self.process.work()
+        MortalDatabase.death = MortalStore.death = Death()
         self.bank.network.settle()
         return death.passed
 
