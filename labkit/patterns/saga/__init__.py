@@ -21,6 +21,8 @@ Sources: Garcia-Molina and Salem, "Sagas", SIGMOD 1987; Richardson, "Microservic
 Helland, "Life beyond Distributed Transactions", CIDR 2007.
 """
 
+import logging
+
 from labkit.patterns.saga.choreography import Participant, Reaction, unfinished
 from labkit.patterns.saga.database import Database
 from labkit.patterns.saga.definition import Action, Call, Retry, Saga, Step, nothing_to_undo
@@ -73,3 +75,6 @@ __all__ = [
     "nothing_to_undo",
     "unfinished",
 ]
+
+# What is stuck is logged; whether that is shown is for the application to say.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
