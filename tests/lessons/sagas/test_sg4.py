@@ -99,8 +99,7 @@ WRONG = {
     ),
     "closed although the undoing failed": (
         "if clave in self.hecho:\n                    trabajo()",
-        "self.deshecho[clave] = clave in self.hecho\n                if clave in self.hecho:\n"
-        "                    trabajo()",
+        "self.deshecho[clave] = clave in self.hecho\n                if clave in self.hecho:\n                    trabajo()",
         "si el trabajo no termina bien",
     ),
     "None is nothing": (

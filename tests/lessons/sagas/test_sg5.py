@@ -61,7 +61,7 @@ WRONG = {
     "the decision is not noted": (
         'diario.anotar("atras")',
         "pass",
-        "¿qué sabe, al volver, de lo que se decidió?",
+        "al repetir llamó a un servicio",
     ),
     "noted before it is done": (
         'hacer()\n                    diario.anotar(f"hecho {nombre}")',
@@ -75,8 +75,7 @@ WRONG = {
     ),
     "a dead one answers": (
         "except Exception:\n",
-        "except BaseException as error:\n            if not isinstance(error, Exception):\n"
-        "                return 'deshecho'\n",
+        "except BaseException as error:\n            if not isinstance(error, Exception):\n                return 'deshecho'\n",
         "había muerto y tu función siguió",
     ),
     "done is not noted, nor asked again": (

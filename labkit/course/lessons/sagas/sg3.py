@@ -24,8 +24,7 @@ class Services:
     def __init__(self, ways: tuple[Way, ...]) -> None:
         self.calls: list[str] = []
         self.steps = [
-            (name, self._do(name, how), self._undo(name, fails))
-            for name, (how, fails) in zip(NAMES, ways, strict=False)
+            (name, self._do(name, how), self._undo(name, fails)) for name, (how, fails) in zip(NAMES, ways, strict=False)
         ]
 
     def _do(self, name: str, how: str) -> Callable[[], str]:
@@ -86,9 +85,7 @@ def follow(case: Case, execute: Execute, scripts: list[tuple[Way, ...]], think: 
             f"con {told or 'ningún paso'}, llamó a: {', '.join(services.calls) or 'nadie'}. {think}",
         )
         case.expect(
-            isinstance(found, tuple | list)
-            and len(found) == 2
-            and (found[0], list(found[1] or ())) == result,
+            isinstance(found, tuple | list) and len(found) == 2 and (found[0], list(found[1] or ())) == result,
             f"con {told or 'ningún paso'}, devolvió {shown(found)}: se esperaba {result}.",
         )
 

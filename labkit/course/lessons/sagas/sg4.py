@@ -104,9 +104,7 @@ ONCE.stories(
             "¿Qué pasa con una petición que llega después de su compensación?",
         ),
         (
-            lambda d: (
-                d.steps.count("deshacer('p-1', devolver)") + ("deshacer('p-1', cortarse)" in d.steps) > 1
-            ),
+            lambda d: d.steps.count("deshacer('p-1', devolver)") + ("deshacer('p-1', cortarse)" in d.steps) > 1,
             "¿Cuántas veces se deshace, y qué se contesta las siguientes?",
         ),
         (lambda d: any("deshacer" in step for step in d.steps), "¿Había algo que deshacer?"),
@@ -127,29 +125,11 @@ ONCE.stories(
     situation="con un trabajo que no devuelve nada",
 )
 
+DO, UNDO = "hacer('p-1', cobrar)", "deshacer('p-1', devolver)"
 ONCE.races(
     Model,
-    Overtaking(
-        "",
-        ("hacer('p-1', cobrar)",),
-        ("hacer('p-1', cobrar)",),
-        after=("saldo()",),
-        think="¿Qué pasa entre mirar si está hecho y hacerlo?",
-    ),
-    Overtaking(
-        "",
-        ("deshacer('p-1', devolver)",),
-        ("deshacer('p-1', devolver)",),
-        before=("hacer('p-1', cobrar)",),
-        after=("saldo()",),
-        think="¿Qué pasa entre mirar si está deshecho y deshacerlo?",
-    ),
-    Overtaking(
-        "",
-        ("hacer('p-1', cobrar)",),
-        ("deshacer('p-1', devolver)",),
-        after=("saldo()",),
-        think="¿Y si la compensación llega mientras se hace?",
-    ),
+    Overtaking("", (DO,), (DO,), after=("saldo()",), think="¿Qué pasa entre mirar si está hecho y hacerlo?"),
+    Overtaking("", (UNDO,), (UNDO,), (DO,), ("saldo()",), "¿Qué pasa entre mirar si está deshecho y deshacerlo?"),
+    Overtaking("", (DO,), (UNDO,), (), ("saldo()",), "¿Y si la compensación llega mientras se hace?"),
     world=world,
 )

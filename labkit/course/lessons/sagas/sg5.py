@@ -34,8 +34,6 @@ class World:
         self.again = False  # forward, after a compensation
         self.points, self.die_at, self.dead = 0, set[int](), False
 
-    # The diary
-
     def anotar(self, texto: str) -> None:
         self._point()
         self.lines.append(texto)
@@ -43,8 +41,6 @@ class World:
 
     def lineas(self) -> list[str]:
         return list(self.lines)
-
-    # The services
 
     def steps(self) -> list[Any]:
         return [(name, self._call(self._do, name), self._call(self._undo, name)) for name in self.hows]
@@ -66,10 +62,10 @@ class World:
             return
         if self._happens(name, "no"):
             raise Refused(f"{name} dice que no")
-        if self._happens(name, "corte antes"):
-            raise ConnectionError(f"{name} no contesta")
-        self.state[name] = "hecho"
-        if self._happens(name, "corte después"):
+        cut = self._happens(name, "corte antes")
+        if not cut:
+            self.state[name] = "hecho"
+        if cut or self._happens(name, "corte después"):
             raise ConnectionError(f"{name} no contesta")
 
     def _undo(self, name: str) -> None:
@@ -107,52 +103,37 @@ def live(case: Case, follow: Follow, hows: tuple[str, ...], deaths: tuple[int, .
             ends.append(follow(world, world.steps()))
         except Died:
             continue
-        case.expect(
-            not world.dead, f"con {script}: el proceso había muerto y tu función siguió. ¿Qué capturas?"
-        )
+        case.expect(not world.dead, f"con {script}: el proceso había muerto y tu función siguió. ¿Qué capturas?")
         break
     told = f"con {script}{'; muere y vuelve' if deaths else ''}; llamó a: {', '.join(world.called)}"
-    case.expect(
-        ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}"
-    )
-    case.expect(
-        not world.again, f"{told}. Volvió a ir hacia delante: ¿qué sabe, al volver, de lo que se decidió?"
-    )
+    case.expect(ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}")
+    case.expect(not world.again, f"{told}. Volvió a ir hacia delante: ¿qué sabe, al volver, de lo que se decidió?")
     done = [name for name in world.hows if world.state.get(name) == "hecho"]
     whole = list(world.hows) if ends[0] == "hecho" else []
-    case.expect(
-        done == whole, f"{told}; devolvió {ends[0]!r} y quedó hecho: {', '.join(done) or 'nada'}. ¿Qué falta?"
-    )
+    case.expect(done == whole, f"{told}; devolvió {ends[0]!r} y quedó hecho: {', '.join(done) or 'nada'}. ¿Qué falta?")
     backwards = [name for name in reversed(NAMES) if name in world.undone]
     case.expect(world.undone == backwards, f"{told}. ¿En qué orden se deshace?")
     if not deaths:
         failed = [how for how in hows if how not in ("bien", "deshacer falla")]
-        case.expect(
-            ends[0] == ("deshecho" if failed else "hecho"), f"{told}; devolvió {ends[0]!r}. ¿Por qué?"
-        )
+        case.expect(ends[0] == ("deshecho" if failed else "hecho"), f"{told}; devolvió {ends[0]!r}. ¿Por qué?")
     before = len(world.called)
-    case.equal(
-        follow(world, world.steps()), ends[0], f"{told}. Había acabado, y al repetir contestó {{found}}."
-    )
+    case.equal(follow(world, world.steps()), ends[0], f"{told}. Había acabado, y al repetir contestó {{found}}.")
     case.equal(len(world.called), before, f"{told}. Había acabado, y al repetir llamó a un servicio.")
     return world
 
 
-def histories() -> list[tuple[str, ...]]:
-    return [hows for count in (1, 2, 3) for hows in product(HOWS, repeat=count)]
+HISTORIES = [hows for count in (1, 2, 3) for hows in product(HOWS, repeat=count)]
 
 
-@SURVIVES.case(
-    "sin ninguna muerte", raised="¿qué debe pasar con esa excepción?", late="¿qué se repite sin fin?"
-)
+@SURVIVES.case("sin ninguna muerte", raised="¿qué debe pasar con esa excepción?", late="¿qué se repite sin fin?")
 def nobody_dies(case: Case, follow: Follow) -> None:
-    for hows in histories():
+    for hows in HISTORIES:
         live(case, follow, hows, ())
 
 
 @SURVIVES.case("con una muerte en cualquier punto", raised="¿qué hay en el diario en ese momento?")
 def one_death(case: Case, follow: Follow) -> None:
-    for hows in histories():
+    for hows in HISTORIES:
         for point in range(1, live(case, follow, hows, ()).points + 1):
             live(case, follow, hows, (point,))
 

@@ -85,9 +85,7 @@ class Hall(Scene):
 
     def _judge(self) -> None:
         parked = {event.type for one in self.participants.values() for event in one.parked()}
-        self.expect(
-            not parked, f"la reacción a {', '.join(sorted(parked))} lanzó una excepción en cada intento"
-        )
+        self.expect(not parked, f"la reacción a {', '.join(sorted(parked))} lanzó una excepción en cada intento")
         for number, refused in self.refusals.items():
             told = f"en un pedido en el que {f'«{refused}» se niega' if refused else 'nadie se niega'}"
             events = [event.type for event in self.store.read(number)]

@@ -21,13 +21,11 @@ class Desk(Scene):
         self.base = self.new_base()
         self.sent: list[str] = []
 
-    def new_base(self, *statements: str) -> sqlite3.Connection:
-        base = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    def new_base(self, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
+        base = sqlite3.connect(":memory:", isolation_level=None, factory=kind, check_same_thread=False)
         self.cleanup(base.close)
         base.execute("CREATE TABLE pedidos (numero TEXT PRIMARY KEY)")
         base.execute("CREATE TABLE salida (orden INTEGER PRIMARY KEY AUTOINCREMENT, mensaje TEXT NOT NULL)")
-        for statement in statements:
-            base.execute(statement)
         return base
 
     def accept(self, number: str, message: Any) -> None:
@@ -48,9 +46,7 @@ class Desk(Scene):
             f"{where} quedó una transacción abierta: ¿quién la cierra en todos los casos?",
         )
         found = self.rows()
-        self.expect(
-            found == (orders, messages), f"{where} hay pedidos {found[0]} y mensajes {found[1]}. {think}"
-        )
+        self.expect(found == (orders, messages), f"{where} hay pedidos {found[0]} y mensajes {found[1]}. {think}")
 
     def expect_raised(self, error: type[BaseException], function: Callable[[], object], where: str) -> None:
         try:
@@ -102,10 +98,7 @@ def dies_between(desk: Desk) -> None:
                     raise Died
             return super().execute(sql, *parameters)
 
-    calm = desk.base
-    desk.base = sqlite3.connect(":memory:", isolation_level=None, factory=Dying, check_same_thread=False)
-    desk.cleanup(desk.base.close)
-    calm.backup(desk.base)
+    desk.base = desk.new_base(Dying)
     where = "si muere entre las dos escrituras,"
     desk.expect_raised(Died, lambda: desk.accept("p-1", "uno"), where)
     desk.expect_rows([], [], where, f"{TOGETHER} ¿Y qué excepciones capturas?")
