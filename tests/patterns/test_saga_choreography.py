@@ -119,7 +119,7 @@ def test_a_reaction_that_fails_for_good_parks_its_stream_gives_notice_and_lets_t
     assert [event.data["number"] for event in desk.participant.parked()] == [1, 3]
     assert desk.notices == [
         Notice("o-1", "desk", "no printer"),
-        Notice("o-1", "desk", "espera a un evento anterior de su historia"),
+        Notice("o-1", "desk", "espera a un hecho anterior de su flujo"),
     ]
     assert desk.participant.retry_parked() == 0  # two attempts are left to fail
     assert desk.participant.retry_parked() == 0

@@ -30,7 +30,7 @@ EXISTS = "La saga «{saga}» ya empezó con otros datos: usa otro identificador.
 TAKEN_OVER = "Otro orquestador sigue con la saga «{saga}»: este la deja."
 BUSY = "La saga «{saga}» ya avanza en otro hilo."
 NOT_STUCK = "La saga «{saga}» está «{state}»: solo se reanuda una que esté «stuck»."
-NOT_A_LOG = "{given!r} no es el registro de un orquestador: se acepta un SagaLog."
+NOT_A_LOG = "{given!r} no es la bitácora de un orquestador: se acepta un SagaLog."
 
 # Why a saga turned back, or stopped.
 WHY_REFUSED = "{step} dijo que no: {error}"
@@ -48,9 +48,9 @@ KEY_REUSED = "La clave «{key}» ya se usó con otra petición."
 STORAGE = "La base de datos {path} no se puede usar: {error}. Nada quedó escrito a medias."
 
 BAD_REACTION = (
-    "La reacción a «{type}» vale {given!r}: se acepta una función (conexión, evento), una por tipo de evento."
+    "La reacción a «{type}» vale {given!r}: se acepta una función (conexión, hecho), una por tipo de hecho."
 )
-BEHIND_PARKED = "espera a un evento anterior de su historia"
+BEHIND_PARKED = "espera a un hecho anterior de su flujo"
 
 # The diagram.
 DIAGRAM_OK = "hecho"

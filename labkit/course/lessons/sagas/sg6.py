@@ -89,7 +89,7 @@ class Hall(Scene):
         for number, refused in self.refusals.items():
             told = f"en un pedido en el que {f'«{refused}» se niega' if refused else 'nadie se niega'}"
             events = [event.type for event in self.store.read(number)]
-            self.equal(events, STORIES[refused], f"{told}, los eventos fueron {{found}}. ¿Quién oye a quién?")
+            self.equal(events, STORIES[refused], f"{told}, los hechos fueron {{found}}. ¿Quién oye a quién?")
             rows = [database.query("SELECT action FROM work WHERE number = ?", number)
                     for database in self.databases.values()]  # fmt: skip
             done = sorted(action for each in rows for (action,) in each)
@@ -110,7 +110,7 @@ def somebody_refuses(hall: Hall) -> None:
         hall.open({"p-1": refused}).dance()
 
 
-@DANCE.case("con varios pedidos y los servicios en cualquier orden", raised="¿de quién es cada evento?")
+@DANCE.case("con varios pedidos y los servicios en cualquier orden", raised="¿de qué pedido es cada hecho?")
 def in_any_order(hall: Hall) -> None:
     for order in permutations(NAMES):
         hall.open({f"p-{number}": refused for number, refused in enumerate(STORIES)}).dance(order)
