@@ -15,7 +15,7 @@ is built on it to say:
     app = application(handle, proxy)                # an aiohttp.web.Application
 
 Modules, in the order of a request's way: `door` (the server's side: limits, 4xx), `body`, `headers`, `proxy`
-(attempts, retries, deadlines), `upstreams`, `budget`, `tunnel` (WebSocket), `errors`, `settings`.
+(attempts, retries, deadlines), `upstreams`, `budget`, `tunnel` (WebSocket), `accesslog`, `errors`, `settings`.
 
 Not passed on, because aiohttp's client and server keep them: trailers and 1xx answers other than 101.
 
@@ -23,17 +23,19 @@ Sources: RFC 9110 (7.6 message forwarding, 9.2.2 idempotency), RFC 9112 (HTTP/1.
 RFC 9457 (problem details); Finagle's and gRPC's retry budgets.
 """
 
+from labkit.patterns.proxy.accesslog import AccessLog
 from labkit.patterns.proxy.body import RequestBody
 from labkit.patterns.proxy.budget import RetryBudget
 from labkit.patterns.proxy.door import application, problem
 from labkit.patterns.proxy.errors import ClientFault, ProxyError, UpstreamFault
 from labkit.patterns.proxy.headers import HOP_BY_HOP, end_to_end
-from labkit.patterns.proxy.proxy import Answer, Attempt, Call, Proxy
+from labkit.patterns.proxy.proxy import Answer, Attempt, Call, Proxy, passed
 from labkit.patterns.proxy.settings import Limits, Retries, Timeouts
 from labkit.patterns.proxy.upstreams import OneOf, Upstreams
 
 __all__ = [
     "HOP_BY_HOP",
+    "AccessLog",
     "Answer",
     "Attempt",
     "Call",
@@ -50,5 +52,6 @@ __all__ = [
     "Upstreams",
     "application",
     "end_to_end",
+    "passed",
     "problem",
 ]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -79,8 +79,10 @@ class Call:
 class Answer:
     """A service's answer: the head is here, the body still streams. Close it, or use it as `async with`.
 
-    `headers`: without those of the hop, free to change.
+    `headers`: without those of the hop, free to change. `tap`: called with every piece of the body on its way.
     """
+
+    tap: Callable[[bytes], None] | None = None
 
     def __init__(self, response: ClientResponse) -> None:
         self.response = response
@@ -91,9 +93,12 @@ class Answer:
     def ready(self) -> bytes:
         """Return what of the body has arrived already, without waiting; raises as `chunks` does."""
         try:
-            return self.response.content.read_nowait()
+            piece = self.response.content.read_nowait()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise _fault_of(error) from error
+        if piece and self.tap is not None:
+            self.tap(piece)
+        return piece
 
     @property
     def ended(self) -> bool:
@@ -104,8 +109,10 @@ class Answer:
         """Yield the body as it comes. Raises UpstreamFault when it breaks off or falls silent."""
         content = self.response.content
         try:
-            while chunk := await content.readany():
-                yield chunk
+            while piece := await content.readany():
+                if self.tap is not None:
+                    self.tap(piece)
+                yield piece
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _fault_of(error) from error
 

@@ -1,0 +1,71 @@
+"""An access log that machines read: one JSON object a line, for each request.
+
+No secret enters it: the path without its query, and no header but X-Request-ID.
+"""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from labkit.patterns.proxy.errors import ProxyError
+from labkit.patterns.proxy.proxy import Call
+
+REQUEST_ID = "X-Request-ID"
+_GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class AccessLog:
+    """Write a line about each exchange to `write`, a function of one text (without its line's end).
+
+    `wall`: the clock of its timestamps, seconds since 1970.
+    """
+
+    def __init__(self, write: Callable[[str], object], *, wall: Callable[[], float] = time.time) -> None:
+        self._write = write
+        self._wall = wall
+
+    def record(
+        self,
+        request: web.Request,
+        status: int,
+        seconds: float,
+        *,
+        call: Call | None = None,
+        error: ProxyError | None = None,
+        **more: Any,
+    ) -> None:
+        """Log one exchange; `status` 499 for a client that left, `more`: fields of the caller's own."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds"),
+            "client": request.remote,
+            "method": request.method,
+            "path": request.raw_path.partition("?")[0],
+            "status": status,
+            "ms": round(1000 * seconds, 3),
+            "request_id": request_id(request),
+        }
+        if call is not None:
+            line["received"] = call.body.received if call.body is not None else 0
+            line["sent"] = call.sent
+            line["upstream"] = call.upstream
+            line["attempts"] = len(call.attempts)
+            line["broken"] = call.broken
+        if error is not None:
+            line["error"] = error.cause
+        self._write(json.dumps(line | more, ensure_ascii=False))
+
+
+def request_id(request: web.Request) -> str:
+    """Return the request's X-Request-ID when it is one, else a new id that stays the request's."""
+    known: str | None = request.get(REQUEST_ID)
+    if known is None:
+        given = request.headers.get(REQUEST_ID, "")
+        known = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+        request[REQUEST_ID] = known
+    return known
