@@ -15,7 +15,8 @@ is built on it to say:
     app = application(handle, proxy)                # an aiohttp.web.Application
 
 Modules, in the order of a request's way: `door` (the server's side: limits, 4xx), `body`, `headers`, `proxy`
-(attempts, retries, deadlines), `upstreams`, `budget`, `tunnel` (WebSocket), `accesslog`, `errors`, `settings`.
+(attempts, retries, deadlines), `upstreams`, `budget`, `tunnel` (WebSocket), `accesslog`, `errors`,
+`settings`.
 
 Not passed on, because aiohttp's client and server keep them: trailers and 1xx answers other than 101.
 

@@ -17,6 +17,7 @@ from labkit.patterns.proxy.errors import ProxyError
 from labkit.patterns.proxy.proxy import Call
 
 REQUEST_ID = "X-Request-ID"
+_KEY = web.RequestKey("request_id", str)
 _GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -63,9 +64,9 @@ class AccessLog:
 
 def request_id(request: web.Request) -> str:
     """Return the request's X-Request-ID when it is one, else a new id that stays the request's."""
-    known: str | None = request.get(REQUEST_ID)
+    known = request.get(_KEY)
     if known is None:
         given = request.headers.get(REQUEST_ID, "")
         known = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
-        request[REQUEST_ID] = known
+        request[_KEY] = known
     return known

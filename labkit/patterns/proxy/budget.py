@@ -20,6 +20,7 @@ class RetryBudget:
         whole_number("reserve", reserve, 0)
         self.ratio = ratio
         self.reserve = reserve
+        self.spent = 0
         self.denied = 0
         self._lock = threading.Lock()
         self._left = float(reserve)
@@ -42,4 +43,5 @@ class RetryBudget:
                 self.denied += 1
                 return False
             self._left = max(0.0, self._left - 1)
+            self.spent += 1
             return True

@@ -79,7 +79,7 @@ class Call:
 class Answer:
     """A service's answer: the head is here, the body still streams. Close it, or use it as `async with`.
 
-    `headers`: without those of the hop, free to change. `tap`: called with every piece of the body on its way.
+    `headers`: without those of the hop, free to change. `tap`: hears every piece of the body.
     """
 
     tap: Callable[[bytes], None] | None = None
@@ -257,11 +257,13 @@ class Proxy:
                 # All of it is here: head and body leave in one packet.
                 response._send_headers_immediately = False
             await response.prepare(call.request)
+            call.sent = len(first)
             if not answer.ended and first:
                 await response.write(first)
                 first = b""
             async for chunk in answer.chunks():
                 await response.write(chunk)
+                call.sent += len(chunk)
             await response.write_eof(first)
         except UpstreamFault:
             call.broken = True
@@ -269,8 +271,6 @@ class Proxy:
                 raise
             if call.request.transport is not None:
                 call.request.transport.abort()
-        finally:
-            call.note_sent(response.body_length)
         return response
 
     async def _attempt(self, call: Call, url: str) -> Answer:
