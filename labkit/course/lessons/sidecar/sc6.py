@@ -112,7 +112,7 @@ def _bad_note(name: str) -> Callable[[Difference], bool]:
         found, wanted = _noted(d)
         if len(found) != len(wanted):
             return False
-        return not isinstance(found[-1], dict) or found[-1].get(name) != wanted[-1][name]
+        return bool(found[-1].get(name) != wanted[-1][name])
 
     return holds
 
@@ -129,6 +129,7 @@ LOGGED.stories(
         (lambda d: d.found.value[0] != d.wanted.value[0], "¿Recibe el cliente lo mismo que sin registro?"),
         (lambda d: len(_noted(d)[0]) < len(_noted(d)[1]), "¿Se apunta también lo que acaba mal?"),
         (lambda d: len(_noted(d)[0]) > len(_noted(d)[1]), "¿Cuántas veces se apunta una petición?"),
+        (lambda d: not isinstance(_noted(d)[0][-1], dict), "¿Es un diccionario cada apunte?"),
         (_bad_note("ruta"), "¿Qué puede llevar lo que va detrás de «?»?"),
         (_bad_note("segundos"), "¿Cuándo miras el reloj, y cuántas veces?"),
         (_bad_note("estado"), "¿Qué estado corresponde a ese final?"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labkit.exercises.exercise import Exercise
+from labkit.exercises.stories import Difference
 
 WATCH = Exercise(
     "SC-7a",
@@ -68,6 +69,10 @@ def _world() -> dict[str, Any]:
     }
 
 
+def _told(d: Difference) -> tuple[list[str], list[str]]:
+    return d.found.value[1], d.wanted.value[1]
+
+
 WATCH.stories(
     Model,
     made_with=["preguntar, avisar, 1", "preguntar, avisar, 2", "preguntar, avisar, 3"],
@@ -77,14 +82,18 @@ WATCH.stories(
     sees=["sano"],
     length=5,
     hints=[
-        (lambda d: d.found.error is not None, "¿Qué significa que preguntar lance una excepción?"),
         (lambda d: bool(d.attribute), "¿Cuántos fallos van seguidos?"),
+        (lambda d: d.found.error is not None, "¿Qué significa que preguntar lance una excepción?"),
         (lambda d: d.found.value[0] != d.wanted.value[0], "¿Cuántas veces se pregunta en una comprobación?"),
         (
-            lambda d: len(d.found.value[1]) > len(d.wanted.value[1]),
-            "Ha avisado de más: ¿ha cambiado algo desde el último aviso?",
+            lambda d: _told(d)[0][:-1] == _told(d)[1] and _told(d)[0][-1] in ("sano", *_told(d)[1][-1:]),
+            "Ha avisado: ¿ha cambiado algo desde el último aviso?",
         ),
-        (lambda d: len(d.found.value[1]) < len(d.wanted.value[1]), "Falta un aviso: ¿qué ha cambiado?"),
+        (
+            lambda d: _told(d)[1][:-1] == _told(d)[0] and _told(d)[1][-1] == "sano",
+            "Falta el aviso de que ya está sano.",
+        ),
+        (lambda d: len(_told(d)[0]) != len(_told(d)[1]), "¿Cuántos fallos van seguidos?"),
     ],
     situation="al comprobar",
 )
