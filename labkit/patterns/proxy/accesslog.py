@@ -62,11 +62,11 @@ class AccessLog:
         self._write(json.dumps(line | more, ensure_ascii=False))
 
 
-def request_id(request: web.Request) -> str:
-    """Return the request's X-Request-ID when it is one, else a new id that stays the request's."""
+def request_id(request: web.Request, *, believe: bool = True) -> str:
+    """Return the request's id, the same at each call: its X-Request-ID if `believe`d, else a new one."""
     known = request.get(_KEY)
     if known is None:
         given = request.headers.get(REQUEST_ID, "")
-        known = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+        known = given if believe and _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
         request[_KEY] = known
     return known

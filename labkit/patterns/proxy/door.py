@@ -7,10 +7,11 @@ an idle connection. Here a head has a time of its own (408), and its size a stat
 import asyncio
 import json
 import math
+import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from labkit.patterns.proxy import messages
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # How long a client that was refused may go on sending before its connection is closed.
 _LINGER = 1.0
+_HOST = re.compile(r"[\w.~!$&'()*+,;=%-]*(:\d*)?|\[[0-9A-Fa-f:.]+\](:\d*)?", re.ASCII)  # RFC 3986, 3.2.2
 
 
 def application(
@@ -33,6 +35,7 @@ def application(
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
+            _refuse_unsafe(request)
             return await handle(request)
         except ProxyError as error:
             return problem(error, proxy.name)
@@ -50,11 +53,22 @@ def application(
             "lingering_time": _LINGER,
         }
     )
-    app.router.add_route("*", "/{path:.*}", answer, expect_handler=_expect)
+    app.router.add_route("*", r"/{path:[\s\S]*}", answer, expect_handler=_expect)
     app.on_response_prepare.append(_add_nothing)
     app.cleanup_ctx.append(proxy.context)
     _serve_with_guards(app, timeouts.head, proxy.name)
     return app
+
+
+def _refuse_unsafe(request: web.Request) -> None:
+    """Refuse what aiohttp reads and others may read otherwise. Raises ClientFault 400, 505."""
+    if request._version not in (HttpVersion10, HttpVersion11):
+        request._version = HttpVersion11  # that of the answer; `version` has not been asked for yet
+        raise ClientFault(505, messages.BAD_VERSION)
+    if request.version == HttpVersion10 and "Transfer-Encoding" in request.headers:
+        raise ClientFault(400, messages.BAD_HEAD)  # RFC 9112, section 6.1
+    if not _HOST.fullmatch(request.headers.get("Host", "")):
+        raise ClientFault(400, messages.BAD_HEAD)  # RFC 9112, section 3.2
 
 
 def problem(error: ProxyError, name: str = "proxy") -> web.Response:

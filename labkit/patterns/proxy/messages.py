@@ -12,6 +12,7 @@ NOT_STARTED = "El proxy aún no está en marcha: usa «application», o «async 
 BAD_TARGET = "El destino de la petición no vale: se acepta una ruta ASCII sin espacios ni «#»."
 BAD_DEADLINE = "{header} vale {given!r}: se acepta un número de segundos mayor que 0."
 BAD_BODY = "El cuerpo de la petición no está bien formado."
+BAD_VERSION = "Este servidor habla HTTP/1.0 y HTTP/1.1."
 BAD_HEAD = "La petición no está bien formada."
 BAD_EXPECTATION = "Solo se acepta «Expect: 100-continue»."
 NO_TUNNEL = "Este servidor no abre túneles con CONNECT."

@@ -65,7 +65,11 @@ WRONG = {
         "self.preguntar(ruta, None, etag)",
         "¿Qué se le pregunta",
     ),
-    "one for all paths": ("self.guardadas.get(ruta)", 'self.guardadas.get("/libro")', "pide(c, '/nada')"),
+    "one for all paths": (
+        "self.guardadas.get(ruta)",
+        'self.guardadas.get("/libro")',
+        "¿Se podía guardar, y seguía fresca?",
+    ),
     "no class": ("Cache = 3", "se pide una clase"),
 }
 

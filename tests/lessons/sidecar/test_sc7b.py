@@ -2,7 +2,14 @@
 
 from answers import Master
 
-SC7B = Master("SC-7b")
+SC7B = Master(
+    "SC-7b",
+    same={
+        "with open(ruta, 'a', encoding='utf-8') as archivo: → with open(ruta, 'a') as archivo:": (
+            "UTF-8 is this system's own encoding"
+        ),
+    },
+)
 
 RIGHT = {
     "pathlib, and a flag": """

@@ -69,7 +69,7 @@ class _Service:
         self.asked.append((ruta, usuario, etag))
         says = _SAYS[ruta]
         headers = {"Cache-Control": says} if says else {}
-        if ruta == "/etiqueta":
+        if ruta in ("/etiqueta", "/ya"):
             headers["ETag"] = f'"v{self.version}"'
             if etag == headers["ETag"] and self.status == 200:
                 return 304, headers, ""
@@ -79,6 +79,8 @@ class _Service:
 _SAYS = {
     "/libro": "max-age=60",
     "/nada": "",
+    "/ya": "max-age=0",
+    "/uno": "max-age=1",
     "/no": "max-age=60, no-store",
     "/mio": "private, max-age=60",
     "/todos": "public, max-age=60",
@@ -95,14 +97,13 @@ def _world() -> dict[str, Any]:
         answer = cache.pedir(ruta, usuario) if usuario else cache.pedir(ruta)
         return {"responde": answer, "preguntado": service.asked[before:]}
 
-    def falla(status: int) -> None:
-        service.status = status
-
-    def cambia() -> None:
-        service.version += 1
-
-    clock = ManualClock()
-    return {"preguntar": service.preguntar, "reloj": clock, "pide": pide, "falla": falla, "cambia": cambia}
+    return {
+        "preguntar": service.preguntar,
+        "reloj": ManualClock(),
+        "pide": pide,
+        "falla": lambda status: setattr(service, "status", status),
+        "cambia": lambda: setattr(service, "version", 2),
+    }
 
 
 def _asked(d: Difference) -> tuple[list[Any], list[Any]]:
@@ -117,29 +118,18 @@ _HINTS: list[tuple[Callable[[Difference], object], str]] = [
     ),
     (lambda d: len(_asked(d)[0]) < len(_asked(d)[1]), "¿Se podía guardar, y seguía fresca?"),
     (lambda d: len(_asked(d)[0]) > len(_asked(d)[1]), "¿Hacía falta preguntar?"),
-    (
-        lambda d: _asked(d)[0] != _asked(d)[1],
-        "¿Qué se le pregunta al servicio: la ruta, quién y qué etiqueta?",
-    ),
+    (lambda d: _asked(d)[0] != _asked(d)[1], "¿Qué se le pregunta: la ruta, quién y qué etiqueta?"),
 ]
 
 
-_STORIES: tuple[tuple[str, int, tuple[str, ...]], ...] = (
-    (
-        "con respuestas frescas y pasadas",
-        4,
-        ("pide(c, '/libro')", "pide(c, '/nada')", "pide(c, '/no')", "reloj.advance(59)", "reloj.advance(1)"),
-    ),
-    (
-        "con respuestas de alguien",
-        3,
-        tuple(
-            f"pide(c, '{path}'{who})"
-            for path in ("/libro", "/mio", "/todos")
-            for who in ("", ", 'ana'", ", 'luis'")
-        ),
-    ),
-    ("con etiquetas", 5, ("pide(c, '/etiqueta')", "reloj.advance(60)", "cambia()", "falla(500)")),
+_FRESH = [f"pide(c, '{path}')" for path in ("/libro", "/uno", "/ya", "/nada", "/no")]
+_MINE = [
+    f"pide(c, '{path}'{who})" for path in ("/libro", "/mio", "/todos") for who in ("", ", 'ana'", ", 'luis'")
+]
+_STORIES = (
+    ("con respuestas frescas y pasadas", 4, [*_FRESH, "reloj.advance(59)", "reloj.advance(1)"]),
+    ("con respuestas de alguien", 3, _MINE),
+    ("con etiquetas", 5, ["pide(c, '/etiqueta')", "reloj.advance(60)", "cambia()", "falla(500)"]),
 )
 for _situation, _length, _steps in _STORIES:
     CACHE.stories(

@@ -68,19 +68,13 @@ def _world() -> dict[str, Any]:
         own = isinstance(answer, tuple | list) and len(answer) == 2 and answer[0] in (401, 502)
         return {"responde": answer[0] if own else answer, "preguntadas": street.asked[asked:]}
 
-    def cae(name: str) -> None:
-        street.down.add(name)
-
-    def vuelve(name: str) -> None:
-        street.down.discard(name)
-
     return {
         "fichas": {"f-ana": "ana", "f-luis": "luis"},
         "instancias": street.instances,
         "preguntar": street.preguntar,
         "pide": pide,
-        "cae": cae,
-        "vuelve": vuelve,
+        "cae": street.down.add,
+        "vuelve": street.down.discard,
         "ANA": {"Authorization": "Bearer f-ana"},
         "LUIS": {"Authorization": "Bearer f-luis"},
         "NADIE": {},
