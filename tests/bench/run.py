@@ -34,6 +34,7 @@ import lens
 import load
 import load_generator
 import peers
+import proxies
 import psutil
 import requests
 from contestants import ANSWER, Contestant
@@ -483,6 +484,25 @@ def bench_bulkhead(effort: Effort) -> None:
     )
 
 
+# Proxies
+
+
+def bench_proxies(effort: Effort) -> None:
+    with proxies.all_of_them() as contestants:
+        for what, each in proxies.measures(contestants, effort.load_seconds).items():
+            aims: list[tuple[str, str, Aim | None]] = [
+                (one, proxies.PLAIN, Aim(proxies.AIM)) for one in (proxies.BARE, proxies.FULL)
+            ]
+            peers_ = [(proxies.PLAIN, name, None) for name in (proxies.DIRECT, proxies.NGINX) if name in each]
+            values = take_turns(effort.loads, each)
+            print_table(f"A request through a proxy: {what}", "ms", values, [*aims, *peers_])
+        print_row(f"megabytes with {proxies.CROWD} open connections", "before", "then")
+        print_row("---", "---:", "---:")
+        for name, (url, process) in contestants.items():
+            before, then = proxies.memory_of_a_crowd(url, process)
+            print_row(name, f"{before:.0f}", f"{then:.0f}")
+
+
 # Peers
 
 
@@ -568,7 +588,19 @@ def found_version(name: str) -> str:
         return "missing"
 
 
-SECTIONS = ["start", "stop", "throughput", "import", "idle", "lens", "load", "breaker", "bulkhead", "peers"]
+SECTIONS = [
+    "start",
+    "stop",
+    "throughput",
+    "import",
+    "idle",
+    "lens",
+    "load",
+    "breaker",
+    "bulkhead",
+    "proxies",
+    "peers",
+]
 
 
 def main() -> None:
@@ -608,6 +640,8 @@ def main() -> None:
         bench_breaker(effort)
     if "bulkhead" in chosen:
         bench_bulkhead(effort)
+    if "proxies" in chosen:
+        bench_proxies(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

@@ -261,9 +261,10 @@ class Proxy:
             if not answer.ended and first:
                 await response.write(first)
                 first = b""
-            async for chunk in answer.chunks():
-                await response.write(chunk)
-                call.sent += len(chunk)
+            if not answer.ended:
+                async for chunk in answer.chunks():
+                    await response.write(chunk)
+                    call.sent += len(chunk)
             await response.write_eof(first)
         except UpstreamFault:
             call.broken = True

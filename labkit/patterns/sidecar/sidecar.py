@@ -108,7 +108,8 @@ class Sidecar:
         self.metrics.in_flight += 1
         try:
             await self.faults.apply(request)
-            await self._discover()
+            if self._discovery is not None:
+                await self._discover()
             call = self.proxy.call(request, self.balancer, timeout=self.config.timeout)
             call.headers[REQUEST_ID] = request_id(request)
             if self.cache is not None:
