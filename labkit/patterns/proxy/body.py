@@ -18,7 +18,7 @@ class RequestBody:
     """
 
     def __init__(self, request: web.Request, limits: Limits, timeouts: Timeouts) -> None:
-        """Raises ClientFault 413 when the length that the client names passes the limit."""
+        """Look at the head: raises ClientFault 413 when the length that the client names passes the limit."""
         self.received = 0
         self.fault: ClientFault | None = None
         self._request = request

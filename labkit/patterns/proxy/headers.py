@@ -35,7 +35,7 @@ def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
 
 
 def asks_for_websocket(headers: MultiMapping[str]) -> bool:
-    """True for the head of a WebSocket handshake (RFC 6455, 4.1)."""
+    """Tell whether this is the head of a WebSocket handshake (RFC 6455, 4.1)."""
     return headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in tokens(
         headers.getall("Connection", [])
     )

@@ -130,6 +130,15 @@ class Answer:
         self.close()
 
 
+class _AsItIs(aiohttp.ClientRequest):
+    """A request with the headers that it was given and no others."""
+
+    _skip_auto_headers = CIMultiDict({"Content-Type": None})
+
+    def update_auto_headers(self, skip_auto_headers: object) -> None:
+        """Add nothing; the parameter of that name does the same more slowly."""
+
+
 class Proxy:
     """Pass requests on to services: one pool of connections, one retry budget.
 
@@ -160,13 +169,11 @@ class Proxy:
         """Open the pool of connections; nothing connects yet."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.limits.connections, keepalive_timeout=_REUSE),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=self.timeouts.connect, sock_read=self.timeouts.idle
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            request_class=_AsItIs,
             **_ANSWER_LIMITS,  # type: ignore[arg-type]
         )
         # aiohttp would repeat a request by itself when a kept connection breaks: out of our budget and count.
@@ -301,6 +308,10 @@ class Proxy:
                     allow_redirects=False,
                 )
                 heard = True
+            if response.connection is not None and response.connection.protocol is not None:
+                # The rest of the body is still to come: from now on silence has a limit.
+                response.connection.protocol.read_timeout = self.timeouts.idle
+                response.connection.protocol.start_timeout()
             answer = Answer(response)
             status = answer.status
             return answer

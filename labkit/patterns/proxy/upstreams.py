@@ -25,7 +25,7 @@ class OneOf:
     """Take turns among fixed URLs; one already tried only when all have been."""
 
     def __init__(self, *urls: str) -> None:
-        """Raises ValueError for none, or for what is not the URL of a service."""
+        """Take their URLs. Raises ValueError for none, or for one that is no service's."""
         if not urls:
             raise ValueError(messages.NO_URLS)
         self.urls = tuple(service_url(url) for url in urls)

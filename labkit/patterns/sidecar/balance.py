@@ -67,6 +67,8 @@ class Balancer:
     def pick(self, tried: Collection[str]) -> str | None:
         """Return the instance whose turn it is; see Upstreams."""
         known = self._instances()
+        if len(known) == 1:
+            return next(iter(known))
         good = [url for url in known if self._healthy(url)] or known  # all unhealthy: ask rather than give up
         inside = [url for url in good if not self._is_out(url)] or good
         untried = [url for url in inside if url not in tried]

@@ -132,7 +132,7 @@ class Cache:
         return stored.age(self._clock()) - stored.lifetime() <= window
 
     def _may_stand_in(self, stored: Stored | None, asked: Directives, *, reached: bool) -> bool:
-        """True when a stale answer is better than this error (RFC 5861, 4; RFC 9111, 4.2.4)."""
+        """Tell whether a stale answer is better than this error (RFC 5861, 4; RFC 9111, 4.2.4)."""
         if stored is None or stored.never_stale() or stored.outdated or "no-cache" in asked:
             return False
         windows = [told.seconds("stale-if-error") for told in (stored.directives, asked)]

@@ -38,7 +38,9 @@ class Directives(Mapping[str, str | None]):
 
     def __init__(self, headers: MultiMapping[str], name: str = "Cache-Control") -> None:
         self._members: dict[str, str | None] = {}
-        for member in _MEMBER.findall(", ".join(headers.getall(name, []))):
+        if name not in headers:
+            return
+        for member in _MEMBER.findall(", ".join(headers.getall(name))):
             key, _, text = member.strip().partition("=")
             if not _TOKEN.fullmatch(key):
                 continue
@@ -125,11 +127,11 @@ class Stored:
         return 0.0 if self.outdated else freshness_lifetime(self.status, self.headers)
 
     def must_validate(self) -> bool:
-        """True when it may never be served without asking, fresh as it may be."""
+        """Tell whether it may never be served without asking, fresh as it may be."""
         return "no-cache" in self.directives
 
     def never_stale(self) -> bool:
-        """True when it may not be served stale, not even when the service is gone (4.2.4)."""
+        """Tell whether it may not be served stale, not even when the service is gone (4.2.4)."""
         told = self.directives
         return any(name in told for name in ("must-revalidate", "proxy-revalidate", "s-maxage", "no-cache"))
 
@@ -173,7 +175,7 @@ def initial_age(headers: MultiMapping[str], delay: float, now: float) -> float:
 
 
 def may_store(method: str, request: MultiMapping[str], status: int, headers: MultiMapping[str]) -> bool:
-    """True when a shared cache may keep this answer for the next client (RFC 9111, 3)."""
+    """Tell whether a shared cache may keep this answer for the next client (RFC 9111, 3)."""
     told = Directives(headers)
     if method != "GET" or status < 200 or status in (206, 304):
         return False
@@ -195,7 +197,7 @@ def may_store(method: str, request: MultiMapping[str], status: int, headers: Mul
 
 
 def worth_storing(stored: Stored) -> bool:
-    """True when it may ever serve: it is fresh, can be validated, or may be used stale."""
+    """Tell whether it may ever serve: it is fresh, can be validated, or may be used stale."""
     if stored.lifetime() > stored.initial_age or stored.validators():
         return True
     return any(name in stored.directives for name in ("stale-if-error", "stale-while-revalidate"))
@@ -232,7 +234,7 @@ def etags(headers: MultiMapping[str], name: str) -> list[str]:
 
 
 def not_modified(request: MultiMapping[str], stored: Stored) -> bool:
-    """True when a client's own condition says that it has this answer already (RFC 9110, 13.2.2)."""
+    """Tell whether a client's own condition says that it has this answer already (RFC 9110, 13.2.2)."""
     if "If-None-Match" in request:
         asked = etags(request, "If-None-Match")
         etag = stored.headers.get("ETag")
