@@ -43,3 +43,20 @@ BAD_FORWARDED = "header vale {given!r}: se acepta 'X-Forwarded-For' o 'Forwarded
 BAD_SHARES = "Las cuotas {given!r} no valen: se acepta high ≥ normal ≥ low, fracciones mayores que 0, high 1."
 BAD_LIMIT = "limit vale {given!r}: se acepta un entero de 1 en adelante, o AIMD(…) o Vegas(…)."
 OVERLOADED = "El borde está saturado: no hay sitio para una petición de prioridad {priority!r}."
+
+BAD_KIND = "{name} vale {given!r}: se acepta {accepted}."
+BAD_RATE_LIMIT = "{name} vale {given!r}: se acepta TokenBucket(…) o SlidingWindow(…)."
+USERS_WITHOUT_TOKENS = "Hay usuarios pero no «tokens»: no se podría emitir ninguno."
+NO_TOKENS = "La ruta {prefix!r} pide un token y el borde no tiene «tokens»: añádelos, o hazla pública."
+NO_REGISTRY = "La ruta {prefix!r} lleva a un servicio por su nombre y el borde no tiene «registry»."
+NO_ROUTES = "Las rutas no se pueden leer: {error}."
+
+NO_ROUTE = "Ninguna ruta lleva a esa dirección."
+METHOD = "El método {method} no se admite aquí."
+NO_TOKEN = "Hace falta un token: «Authorization: Bearer …»."
+NO_SCOPE = "El token no tiene el permiso {scope!r}."
+TOO_MANY = "Demasiadas peticiones: espera antes de repetir."
+NO_INSTANCES = "Ninguna instancia del servicio está disponible."
+LOGIN_FORM = 'Se acepta un objeto JSON: {"username": "…", "password": "…"}.'
+LOGIN_BUSY = "Demasiada gente está entrando: inténtalo de nuevo enseguida."
+WRONG_LOGIN = "El usuario o la contraseña no son correctos."
