@@ -10,8 +10,6 @@ import pytest
 from support import eventually
 
 from labkit.patterns.edge import (
-    BadPath,
-    InvalidInput,
     Route,
     RouteDatabase,
     RouteFile,
@@ -20,11 +18,10 @@ from labkit.patterns.edge import (
     follow,
     load,
 )
+from labkit.patterns.proxy import ClientFault
 
 HERE = "http://127.0.0.1:5001"
-TABLE = RouteTable(
-    Route(prefix, to=[HERE]) for prefix in ("/catalogo", "/pagos", "/pagos/admin", "/a b".replace(" ", "+"))
-)
+TABLE = RouteTable(Route(prefix, to=[HERE]) for prefix in ("/catalogo", "/pagos", "/pagos/admin", "/a+b"))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ def test_the_longest_prefix_wins_however_the_path_is_written(path, prefix):
     ],
 )
 def test_a_path_that_two_servers_could_read_in_two_ways_is_refused(path):
-    with pytest.raises(BadPath):
+    with pytest.raises(ClientFault):
         TABLE.match(path)
 
 
@@ -135,18 +132,18 @@ def test_the_root_takes_what_nobody_else_takes():
         ({"prefix": "/a", "to": [HERE], "priority": "urgent"}, "prioridad"),
         ({"prefix": "/a", "to": [HERE], "publico": True}, "publico"),
         ({"to": [HERE]}, "prefix"),
-        ("/a", "una lista de objetos"),
+        ("/a", "una lista de Route"),
     ],
 )
 def test_a_route_that_cannot_work_is_refused_in_a_sentence(given, says):
-    with pytest.raises(InvalidInput, match=says):
+    with pytest.raises(ValueError, match=says):
         RouteTable.parse([given])
 
 
 def test_a_table_with_a_prefix_twice_or_that_is_no_list_is_refused():
-    with pytest.raises(InvalidInput, match="dos veces"):
+    with pytest.raises(ValueError, match="dos veces"):
         RouteTable([Route("/a", to=[HERE]), Route("/a", service="b")])
-    with pytest.raises(InvalidInput, match="una lista"):
+    with pytest.raises(ValueError, match="una lista"):
         RouteTable.parse({"/a": HERE})
 
 
@@ -157,11 +154,12 @@ def test_one_address_may_stand_alone_and_its_slash_at_the_end_is_no_path():
 def test_a_table_in_use_is_replaced_whole_and_a_bad_one_leaves_it():
     routes = Routes([Route("/a", to=[HERE])])
     before = routes.table
-    with pytest.raises(InvalidInput):
+    with pytest.raises(ValueError, match="dos veces"):
         routes.replace([Route("/b", to=[HERE]), Route("/b", to=[HERE])])
     assert (routes.table, routes.version) == (before, 1)
     assert routes.replace([Route("/b", to=[HERE])]) == 2
-    assert before.match("/a") and not routes.table.match("/a")
+    assert before.match("/a")
+    assert not routes.table.match("/a")
 
 
 # Sources
@@ -199,7 +197,10 @@ def prefixes(routes):
 
 
 def test_what_is_written_is_what_is_read(source):
-    given = [{"prefix": "/a", "to": [HERE], "methods": ["GET"], "priority": "low"}, {"prefix": "/ñ".replace("ñ", "n"), "service": "peña"}]  # fmt: skip
+    given = [
+        {"prefix": "/a", "to": [HERE], "methods": ["GET"], "priority": "low"},
+        {"prefix": "/n", "service": "peña"},
+    ]
     source.write(given)
     assert load(source).routes == RouteTable.parse(given).routes
 
@@ -207,7 +208,7 @@ def test_what_is_written_is_what_is_read(source):
 def test_what_cannot_be_used_is_not_written(source):
     before = source.read()
     for bad in ([{"prefix": "a", "to": [HERE]}], [{"prefix": "/a", "to": object()}], [{}]):
-        with pytest.raises(InvalidInput):
+        with pytest.raises(ValueError, match="se acepta"):
             source.write(bad)
     assert source.read() == before
     assert [path.name for path in source.path.parent.iterdir()] == ["rutas"]
@@ -261,5 +262,5 @@ def test_a_file_that_is_gone_for_a_while_changes_nothing(tmp_path):
 
 def test_a_source_refuses_a_pace_that_is_none(tmp_path):
     for kind in (RouteFile, RouteDatabase):
-        with pytest.raises(InvalidInput, match="every"):
+        with pytest.raises(ValueError, match="every"):
             kind(tmp_path / "rutas", every=0)

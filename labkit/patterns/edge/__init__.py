@@ -11,9 +11,9 @@
 
 Each module is one decision and can be read, and used, alone: `routes` (which service, by the path as the
 services will read it) and `route_sources` (a file or a database that changes while it runs), `tokens` and
-`users` (who), `forwarded` (from where), `limits` (how often), `shedding` (how many at once, who first),
-`access_log`. `edge` puts them in order around the streaming proxy of `labkit.patterns.proxy`; instances are
-found and passed over with lesson 01's parts, passwords are checked in lesson 03's bulkhead.
+`users` (who), `forwarded` (from where), `limits` (how often), `shedding` (how many at once, who first).
+`edge` puts them in order around the streaming proxy of `labkit.patterns.proxy`; instances are found and
+passed over with lesson 01's parts, passwords are checked in lesson 03's bulkhead.
 
 It stops what can be told from the request alone. It knows nothing of what a body means: injection is stopped
 where the query is made, and a flood that fills the line never comes this far.
@@ -22,9 +22,8 @@ Sources: RFC 9110 and 9112 (HTTP), 7239 (Forwarded), 6750 and 8725 (tokens); Nyg
 Richardson, "Microservices Patterns", ch. 8 (external API patterns).
 """
 
-from labkit.patterns.edge.access_log import AccessLog
-from labkit.patterns.edge.edge import REQUEST_ID_HEADER, SCOPES_HEADER, USER_HEADER, Edge
-from labkit.patterns.edge.errors import BadPath, EdgeError, InvalidInput, InvalidToken, Overloaded, Refused
+from labkit.patterns.edge.edge import SCOPES_HEADER, USER_HEADER, Edge
+from labkit.patterns.edge.errors import InvalidToken, Refused
 from labkit.patterns.edge.forwarded import Caller, TrustedProxies
 from labkit.patterns.edge.limits import RateLimit, SlidingWindow, TokenBucket, Verdict
 from labkit.patterns.edge.route_sources import RouteDatabase, RouteFile, RouteSource, follow, load
@@ -34,20 +33,14 @@ from labkit.patterns.edge.tokens import Identity, Key, Tokens
 from labkit.patterns.edge.users import Users
 
 __all__ = [
-    "REQUEST_ID_HEADER",
     "SCOPES_HEADER",
     "SHARES",
     "USER_HEADER",
-    "AccessLog",
-    "BadPath",
     "Caller",
     "Edge",
-    "EdgeError",
     "Identity",
-    "InvalidInput",
     "InvalidToken",
     "Key",
-    "Overloaded",
     "RateLimit",
     "Refused",
     "Route",

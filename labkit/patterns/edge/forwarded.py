@@ -1,28 +1,22 @@
-"""Who the client is, when proxies stand between: X-Forwarded-* and Forwarded, believed from known hops only.
+"""Who the client is, when proxies stand between: X-Forwarded-*, believed from known hops only.
 
-Anybody can write these headers. The list is read from its end, where the hop nearest to us wrote: as long as
-an address belongs to a proxy of ours, the one before it is what that proxy saw, and may be believed. The
-first that does not is the client; whatever stands before it, the client wrote. All that came from outside is
-removed, and the chain is written anew for the service behind.
+Anybody can write these headers. X-Forwarded-For is read from its end, where the hop nearest to us wrote: as
+long as an address belongs to a proxy of ours, the one before it is what that proxy saw, and may be believed.
+The first that does not is the client; whatever stands before it, the client wrote. All that came from outside
+is removed, `Forwarded` too, and the chain is written anew for the service behind, in both.
 
-One of the two headers is read, the one that our proxies set: if both were, a client could write the other.
-
-Sources: RFC 7239; MDN, "X-Forwarded-For" (selecting an IP address); OWASP, "IP spoofing via HTTP headers".
+Sources: RFC 7239; MDN, "X-Forwarded-For" (selecting an IP address).
 """
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp import web
 
 from labkit.patterns.edge import messages
-from labkit.patterns.edge.errors import InvalidInput
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 FROM_OUTSIDE = frozenset(
     {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port",
@@ -31,9 +25,7 @@ FROM_OUTSIDE = frozenset(
 )  # fmt: skip
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
-_PAIR = re.compile(r'\s*([A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^;,"\s]*)\s*(?:;|$)')
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_LONGEST_CHAIN = 32  # hops that are looked at
+_MOST_HOPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +61,29 @@ class Caller:
 
 
 class TrustedProxies:
-    """The networks whose word about their own peers is believed (none: nobody's).
+    """The networks whose word about their own peers is believed (none: nobody's). Raises ValueError."""
 
-    `header`: the one that they set. Raises InvalidInput.
-    """
+    def __init__(self, *networks: str) -> None:
+        self._networks = [_network(each) for each in networks]
 
-    def __init__(
-        self,
-        networks: Iterable[str] = (),
-        header: Literal["X-Forwarded-For", "Forwarded"] = "X-Forwarded-For",
-    ) -> None:
-        if header not in ("X-Forwarded-For", "Forwarded"):
-            raise InvalidInput(messages.BAD_FORWARDED.format(given=header))
-        self.header = header
-        self._networks = [_network(each) for each in ([networks] if isinstance(networks, str) else networks)]
-
-    def caller(self, peer: str, headers: Headers, *, scheme: str, host: str) -> Caller:
-        """Return the client of a request that `peer` sent. `scheme` and `host`: as asked of us."""
-        address, host = _plain(peer), host if _HOST.fullmatch(host) else ""
+    def caller(self, request: web.BaseRequest) -> Caller:
+        """Return the client of a request."""
+        address = str(_parse(request.remote or "") or "unknown")
+        scheme, host = request.scheme, _valid_host(request.host)
         if not self._trusted(address):
             return Caller(address, scheme, host)
-        said = self._read(headers)
+        # These two are one value for the whole way: the word of our nearest proxy.
+        said = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip()
+        scheme = said if said in ("http", "https") else scheme
+        host = _valid_host(request.headers.get("X-Forwarded-Host", "").rpartition(",")[2].strip()) or host
         hops: list[str] = []
-        for claim in reversed(said[-_LONGEST_CHAIN:]):
-            parsed = _parse(claim.get("for", ""))
+        said = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        for claim in reversed(said.split(",")[-_MOST_HOPS:]):
+            parsed = _parse(claim)
             if parsed is None:
                 break
             hops.insert(0, address)
             address = str(parsed)
-            if claim.get("proto") in ("http", "https"):
-                scheme = claim["proto"]
-            if _HOST.fullmatch(claim.get("host", "")):
-                host = claim["host"]
             if not self._trusted(address):
                 break
         return Caller(address, scheme, host, tuple(hops))
@@ -108,20 +91,6 @@ class TrustedProxies:
     def _trusted(self, address: str) -> bool:
         parsed = _parse(address)
         return parsed is not None and any(parsed in network for network in self._networks)
-
-    def _read(self, headers: Headers) -> Sequence[dict[str, str]]:
-        values = ",".join(headers.getall(self.header, ()))
-        if self.header == "Forwarded":
-            return [_pairs(element) for element in _ELEMENT.findall(values)]
-        claims = [{"for": each.strip()} for each in values.split(",")]
-        # These two are one value for the whole request: the word of our nearest proxy.
-        for name, header in (("proto", "X-Forwarded-Proto"), ("host", "X-Forwarded-Host")):
-            claims[-1][name] = headers.get(header, "").rpartition(",")[2].strip()
-        return claims
-
-
-def _pairs(element: str) -> dict[str, str]:
-    return {name.lower(): value.strip('"') for name, value in _PAIR.findall(element)}
 
 
 def _parse(text: str) -> Address | None:
@@ -142,8 +111,8 @@ def _parse(text: str) -> Address | None:
     return address
 
 
-def _plain(peer: str) -> str:
-    return str(_parse(peer.partition("%")[0]) or "unknown")
+def _valid_host(given: str) -> str:
+    return given if _HOST.fullmatch(given) else ""
 
 
 def _node(address: str) -> str:
@@ -154,4 +123,4 @@ def _network(given: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(given)  # type: ignore[arg-type]
     except (ValueError, TypeError):
-        raise InvalidInput(messages.BAD_NETWORK.format(given=given)) from None
+        raise ValueError(messages.BAD_NETWORK.format(given=given)) from None

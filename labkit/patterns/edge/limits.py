@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from labkit.patterns.edge.checks import count, seconds
+from labkit.patterns.proxy.settings import positive_seconds, whole_number
 
 NANO = 1_000_000_000
 _NEWCOMERS = object()  # the name under which the clients without a place share one allowance
@@ -41,11 +41,6 @@ class Verdict:
     remaining: int
     retry_after: float = 0.0
 
-    @property
-    def retry_after_header(self) -> str:
-        """Retry-After in whole seconds, rounded up and at least 1."""
-        return str(max(1, math.ceil(self.retry_after)))
-
 
 class RateLimit(Protocol):
     """What the edge asks of a limit."""
@@ -62,7 +57,8 @@ class _Limit(Generic[T]):
 
     def __init__(self, horizon: int, max_clients: int, clock: Callable[[], float]) -> None:
         self._horizon = horizon  # nanoseconds after its last admission until a client's history is blank
-        self._max_clients = count("max_clients", max_clients)
+        whole_number("max_clients", max_clients, 1)
+        self._max_clients = max_clients
         self._clock = clock
         self._clients: OrderedDict[Hashable, tuple[int, T]] = OrderedDict()
         self._lock = threading.Lock()
@@ -100,7 +96,7 @@ class TokenBucket(_Limit[int]):
     """Limit each client to `limit` requests in `per` seconds on average, with bursts of up to `burst`.
 
     `burst`: requests that may come at once (default: `limit`). `clock`: seconds that never run backwards.
-    Raises InvalidInput.
+    Raises ValueError.
     """
 
     def __init__(
@@ -112,16 +108,18 @@ class TokenBucket(_Limit[int]):
         max_clients: int = 100_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limit = count("limit", limit)
-        self.per = seconds("per", per)
-        self.burst = self.limit if burst is None else count("burst", burst)
-        self._interval = math.ceil(self.per * NANO / self.limit)
-        super().__init__(self.burst * self._interval, max_clients, clock)
+        burst = limit if burst is None else burst
+        whole_number("limit", limit, 1)
+        whole_number("burst", burst, 1)
+        positive_seconds("per", per)
+        self._burst = burst
+        self._interval = math.ceil(per * NANO / limit)
+        super().__init__(burst * self._interval, max_clients, clock)
 
     def _judge(self, now: int, history: int | None) -> tuple[Verdict, int]:
         # The theoretical arrival time: when the bucket is full again.
         full_at = now if history is None else max(history, now)
-        spare = now + (self.burst - 1) * self._interval - full_at
+        spare = now + (self._burst - 1) * self._interval - full_at
         if spare < 0:
             return Verdict(False, 0, -spare / NANO), full_at
         return Verdict(True, spare // self._interval), full_at + self._interval
@@ -130,7 +128,7 @@ class TokenBucket(_Limit[int]):
 class SlidingWindow(_Limit[deque[int]]):
     """Limit each client to `limit` requests in any window of `per` seconds.
 
-    `clock`: seconds that never run backwards. Raises InvalidInput.
+    `clock`: seconds that never run backwards. Raises ValueError.
     """
 
     def __init__(
@@ -141,16 +139,17 @@ class SlidingWindow(_Limit[deque[int]]):
         max_clients: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limit = count("limit", limit)
-        self.per = seconds("per", per)
-        self._window = math.ceil(self.per * NANO)
+        whole_number("limit", limit, 1)
+        positive_seconds("per", per)
+        self._limit = limit
+        self._window = math.ceil(per * NANO)
         super().__init__(self._window, max_clients, clock)
 
     def _judge(self, now: int, history: deque[int] | None) -> tuple[Verdict, deque[int]]:
         admitted = deque[int]() if history is None else history
         while admitted and now - admitted[0] >= self._window:
             admitted.popleft()
-        if len(admitted) >= self.limit:
+        if len(admitted) >= self._limit:
             return Verdict(False, 0, (admitted[0] + self._window - now) / NANO), admitted
         admitted.append(now)
-        return Verdict(True, self.limit - len(admitted)), admitted
+        return Verdict(True, self._limit - len(admitted)), admitted

@@ -19,9 +19,8 @@ from typing import Any, Protocol
 from watchfiles import awatch
 
 from labkit.patterns.edge import messages
-from labkit.patterns.edge.checks import seconds
-from labkit.patterns.edge.errors import InvalidInput
 from labkit.patterns.edge.routes import Routes, RouteTable
+from labkit.patterns.proxy.settings import positive_seconds
 
 RoutesData = Iterable[Mapping[str, Any]]
 
@@ -49,14 +48,14 @@ class RouteFile:
     every: float = 1.0
 
     def __post_init__(self) -> None:
-        seconds("every", self.every)
+        positive_seconds("every", self.every)
 
     def read(self) -> str:
         """Return the file's text."""
         return Path(self.path).read_text("utf-8")
 
     def write(self, routes: RoutesData) -> None:
-        """Replace the file by one with these routes. Raises InvalidInput, and nothing is written then."""
+        """Replace the file by one with these routes. Raises ValueError, and nothing is written then."""
         text = _dump(routes)
         folder = Path(self.path).resolve().parent
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder, delete=False) as file:
@@ -85,7 +84,7 @@ class RouteDatabase:
     every: float = 0.1
 
     def __post_init__(self) -> None:
-        seconds("every", self.every)
+        positive_seconds("every", self.every)
         with closing(sqlite3.connect(self.path)) as database, database:
             database.execute(_SCHEMA)
 
@@ -96,7 +95,7 @@ class RouteDatabase:
         return "[" + ",\n".join(route for (route,) in rows) + "]"
 
     def write(self, routes: RoutesData) -> None:
-        """Replace all rows by these routes. Raises InvalidInput, and nothing is written then."""
+        """Replace all rows by these routes. Raises ValueError, and nothing is written then."""
         rows = [(each["prefix"], json.dumps(each)) for each in json.loads(_dump(routes))]
         with closing(sqlite3.connect(self.path)) as database, database:
             database.execute("DELETE FROM routes")
@@ -115,7 +114,7 @@ class RouteDatabase:
 
 
 def load(source: RouteSource) -> RouteTable:
-    """Return the table that the source holds. Raises InvalidInput, OSError, sqlite3.Error."""
+    """Return the table that the source holds. Raises ValueError, OSError, sqlite3.Error."""
     return _parse(source.read())
 
 
@@ -128,7 +127,7 @@ async def follow(source: RouteSource, routes: Routes) -> None:
             if text == seen:
                 continue
             table = _parse(text)
-        except (InvalidInput, OSError, sqlite3.Error, UnicodeDecodeError) as error:
+        except (ValueError, OSError, sqlite3.Error) as error:
             routes.refuse(str(error))
             continue
         if seen is not None or table.routes != routes.table.routes:
@@ -140,9 +139,9 @@ def _parse(text: str) -> RouteTable:
     try:
         return RouteTable.parse(json.loads(text))
     except json.JSONDecodeError as error:
-        raise InvalidInput(messages.NOT_JSON.format(line=error.lineno)) from None
+        raise ValueError(messages.NOT_JSON.format(line=error.lineno)) from None
     except RecursionError:
-        raise InvalidInput(messages.NOT_A_TABLE) from None
+        raise ValueError(messages.NOT_A_TABLE) from None
 
 
 def _dump(routes: RoutesData) -> str:
@@ -154,4 +153,4 @@ def _dump(routes: RoutesData) -> str:
 def _plain(given: object) -> object:
     if isinstance(given, set | frozenset):
         return sorted(given)
-    raise InvalidInput(messages.NOT_A_TABLE)
+    raise ValueError(messages.NOT_A_TABLE)

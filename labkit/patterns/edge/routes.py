@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 from labkit.patterns.edge import messages
-from labkit.patterns.edge.checks import seconds, text
-from labkit.patterns.edge.errors import BadPath, InvalidInput
+from labkit.patterns.proxy import ClientFault
+from labkit.patterns.proxy.settings import positive_seconds
 
 Priority = Literal["high", "normal", "low"]
 Segments = tuple[bytes, ...]
@@ -43,7 +43,7 @@ class Route:
     its scopes where one is named. `strip`: the service sees the path without the prefix. `timeout`: seconds
     for the whole request. `priority`: what is shed first when there is too much ("low").
 
-    Raises InvalidInput.
+    Raises ValueError.
     """
 
     prefix: str
@@ -58,25 +58,24 @@ class Route:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix) or _has_dots(self.segments):
-            raise InvalidInput(messages.BAD_PREFIX.format(given=self.prefix))
+            raise ValueError(messages.BAD_PREFIX.format(given=self.prefix))
         to = (self.to,) if isinstance(self.to, str) else self.to
         if not isinstance(to, list | tuple) or bool(to) == (self.service is not None):
-            raise InvalidInput(messages.BAD_TARGETS.format(prefix=self.prefix))
+            raise ValueError(messages.BAD_TARGETS.format(prefix=self.prefix))
         object.__setattr__(self, "to", tuple(_address(each) for each in to))
-        if self.service is not None:
-            text("service", self.service)
+        for name in ("service", "scope"):
+            if (given := getattr(self, name)) is not None and (not isinstance(given, str) or not given):
+                raise ValueError(messages.BAD_TEXT.format(name=name, given=given))
         if self.methods is not None:
             object.__setattr__(self, "methods", self._valid_methods())
         for name in ("public", "strip"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInput(messages.BAD_FLAG.format(name=name, given=getattr(self, name)))
-        if self.scope is not None:
-            text("scope", self.scope)
-            if self.public:
-                raise InvalidInput(messages.PUBLIC_SCOPE.format(prefix=self.prefix, scope=self.scope))
-        object.__setattr__(self, "timeout", seconds("timeout", self.timeout))
+            if (given := getattr(self, name)) not in (True, False):
+                raise ValueError(messages.BAD_FLAG.format(name=name, given=given))
+        if self.scope is not None and self.public:
+            raise ValueError(messages.PUBLIC_SCOPE.format(prefix=self.prefix, scope=self.scope))
+        positive_seconds("timeout", self.timeout)
         if self.priority not in get_args(Priority):
-            raise InvalidInput(messages.BAD_PRIORITY.format(given=self.priority))
+            raise ValueError(messages.BAD_PRIORITY.format(given=self.priority))
 
     @property
     def segments(self) -> Segments:
@@ -91,19 +90,21 @@ class Route:
         given = self.methods
         listed = isinstance(given, list | tuple | set | frozenset) and given
         if not listed or not all(isinstance(each, str) and _METHOD.fullmatch(each) for each in listed):
-            raise InvalidInput(messages.BAD_METHODS.format(given=given, prefix=self.prefix))
+            raise ValueError(messages.BAD_METHODS.format(given=given, prefix=self.prefix))
         return frozenset(listed)
 
 
 class RouteTable:
-    """An unchanging set of routes. Raises InvalidInput when two have the same prefix."""
+    """An unchanging set of routes. Raises ValueError when two have the same prefix."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
-        self.routes = tuple(routes)
+        self.routes = tuple(routes) if isinstance(routes, Iterable) else (routes,)
+        if not all(isinstance(each, Route) for each in self.routes):
+            raise ValueError(messages.NOT_A_TABLE)
         self._by_segments: dict[Segments, Route] = {}
         for route in self.routes:
             if route.segments in self._by_segments:
-                raise InvalidInput(messages.TWICE.format(prefix=route.prefix))
+                raise ValueError(messages.TWICE.format(prefix=route.prefix))
             self._by_segments[route.segments] = route
         self._longest = max(map(len, self._by_segments), default=0)
 
@@ -111,7 +112,7 @@ class RouteTable:
     def parse(cls, data: object) -> "RouteTable":
         """Return the table that plain data describe, `[{"prefix": "/catalogo", "to": […]}, …]`."""
         if not isinstance(data, list) or not all(isinstance(each, Mapping) for each in data):
-            raise InvalidInput(messages.NOT_A_TABLE)
+            raise ValueError(messages.NOT_A_TABLE)
         known = {field.name for field in fields(Route)}
         for each in data:
             unknown = sorted(map(str, each.keys() - known))
@@ -119,11 +120,11 @@ class RouteTable:
                 text = messages.UNKNOWN_FIELDS.format(
                     prefix=each.get("prefix"), fields=", ".join(unknown), known=", ".join(sorted(known))
                 )
-                raise InvalidInput(text if unknown else messages.NOT_A_TABLE)
+                raise ValueError(text if unknown else messages.NOT_A_TABLE)
         return cls(Route(**each) for each in data)
 
     def match(self, path: str) -> Route | None:
-        """Return the route with the longest prefix of the raw `path` (no query). Raises BadPath."""
+        """Return the route with the longest prefix of the raw `path` (no query). Raises ClientFault 400."""
         segments = path_segments(path)
         for length in range(min(len(segments), self._longest), -1, -1):
             if route := self._by_segments.get(segments[:length]):
@@ -144,7 +145,7 @@ class Routes:
         self.error: str | None = None
 
     def replace(self, table: RouteTable | Iterable[Route]) -> int:
-        """Put `table` in the place of the one in use, and return its version. Raises InvalidInput."""
+        """Put `table` in the place of the one in use, and return its version. Raises ValueError."""
         new = table if isinstance(table, RouteTable) else RouteTable(table)
         with self._lock:
             self.table, self.error = new, None
@@ -159,13 +160,13 @@ class Routes:
 
 
 def path_segments(path: str) -> Segments:
-    """Return a raw path decoded and cut at its slashes. Raises BadPath."""
+    """Return a raw path decoded and cut at its slashes. Raises ClientFault 400."""
     decoded = unquote_to_bytes(path)
     segments = tuple(part for part in decoded.split(b"/") if part)
     if _has_dots(segments):
-        raise BadPath(messages.BAD_PATH.format(why=messages.DOTS))
+        raise ClientFault(400, messages.DOTS)
     if b"\\" in decoded or any(byte < 0x20 or byte == 0x7F for byte in decoded):
-        raise BadPath(messages.BAD_PATH.format(why=messages.CONTROL))
+        raise ClientFault(400, messages.CONTROL)
     return segments
 
 
@@ -189,5 +190,5 @@ def _after(path: str, segments: int) -> str:
 
 def _address(given: Any) -> str:
     if not isinstance(given, str) or not _ADDRESS.fullmatch(given):
-        raise InvalidInput(messages.BAD_URL.format(given=given))
+        raise ValueError(messages.BAD_URL.format(given=given))
     return given.rstrip("/")

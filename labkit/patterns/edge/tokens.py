@@ -22,8 +22,8 @@ from uuid import uuid4
 import jwt
 
 from labkit.patterns.edge import messages
-from labkit.patterns.edge.checks import seconds, text
-from labkit.patterns.edge.errors import InvalidInput, InvalidToken, TokenFlaw
+from labkit.patterns.edge.errors import InvalidToken
+from labkit.patterns.proxy.settings import positive_seconds
 
 LONGEST_TOKEN = 8192  # characters
 
@@ -32,22 +32,22 @@ _LEAST_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A secret, its name, and the one algorithm that it is for. Raises InvalidInput for a short secret."""
+    """A secret, its name, and the one algorithm that it is for. Raises ValueError for a short secret."""
 
     kid: str
     secret: bytes = field(repr=False)
     algorithm: str = "HS256"
 
     def __post_init__(self) -> None:
-        text("kid", self.kid)
+        _text("kid", self.kid)
         if self.algorithm not in _LEAST_BYTES:
-            raise InvalidInput(
+            raise ValueError(
                 messages.BAD_ALGORITHM.format(given=self.algorithm, known=", ".join(_LEAST_BYTES))
             )
         least = _LEAST_BYTES[self.algorithm]
         given = len(self.secret) if isinstance(self.secret, bytes) else 0
         if given < least:
-            raise InvalidInput(
+            raise ValueError(
                 messages.SHORT_SECRET.format(kid=self.kid, given=given, algorithm=self.algorithm, least=least)
             )
 
@@ -58,10 +58,10 @@ class Key:
 
     @classmethod
     def from_environment(cls, kid: str, variable: str, algorithm: str = "HS256") -> "Key":
-        """Take the secret from an environment variable. Raises InvalidInput when there is none."""
+        """Take the secret from an environment variable. Raises ValueError when there is none."""
         secret = os.environ.get(variable, "")
         if not secret:
-            raise InvalidInput(messages.NO_SECRET.format(variable=variable, kid=kid))
+            raise ValueError(messages.NO_SECRET.format(variable=variable, kid=kid))
         return cls(kid, secret.encode(), algorithm)
 
 
@@ -94,12 +94,13 @@ class Tokens:
         given = tuple(keys)
         self._keys = {key.kid: key for key in given}
         if not given or len(self._keys) < len(given):
-            raise InvalidInput(messages.NO_KEYS.format(given=[key.kid for key in given]))
+            raise ValueError(messages.NO_KEYS.format(given=[key.kid for key in given]))
         self._signer = given[0]
-        self.issuer = text("issuer", issuer)
-        self.audience = text("audience", audience)
-        self.lifetime = seconds("lifetime", lifetime)
-        self.leeway = seconds("leeway", leeway, zero=True)
+        positive_seconds("lifetime", lifetime)
+        if not 0 <= leeway < math.inf:
+            raise ValueError(messages.BAD_LEEWAY.format(given=leeway))
+        self.issuer, self.audience = _text("issuer", issuer), _text("audience", audience)
+        self.lifetime, self.leeway = lifetime, leeway
         self._clock = clock
 
     def issue(self, subject: str, scopes: Collection[str] = ()) -> str:
@@ -108,7 +109,7 @@ class Tokens:
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
-            "sub": text("subject", subject),
+            "sub": _text("subject", subject),
             "iat": now,
             "nbf": now,
             "exp": now + math.ceil(self.lifetime),
@@ -121,23 +122,23 @@ class Tokens:
     def verify(self, token: str) -> Identity:
         """Return the token's bearer. Raises InvalidToken, which says what is wrong with it."""
         if len(token) > LONGEST_TOKEN:
-            raise _refused("malformed")
+            raise InvalidToken("malformed")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError, RecursionError):
-            raise _refused("malformed") from None  # PyJWT's own error may quote the token
+            raise InvalidToken("malformed") from None  # PyJWT's own error may quote the token
         key = self._keys.get(header.get("kid", ""))
         if key is None:
-            raise _refused("unknown-key")
+            raise InvalidToken("unknown_key")
         if header.get("alg") != key.algorithm:
-            raise _refused("algorithm")
+            raise InvalidToken("algorithm")
         if header.keys() & {"crit", "b64", "zip", "enc"}:  # extensions, of which we understand none
-            raise _refused("malformed")
+            raise InvalidToken("malformed")
         claims = self._decode(token, key)
         self._check_times(claims)
         scope = claims.get("scope", "")
         if not claims["sub"] or not claims["sub"].isprintable() or not isinstance(scope, str):
-            raise _refused("claims")
+            raise InvalidToken("claims")
         return Identity(claims["sub"], frozenset(scope.split()))
 
     def _decode(self, token: str, key: Key) -> dict[str, Any]:
@@ -157,26 +158,28 @@ class Tokens:
                 },
             )
         except jwt.InvalidSignatureError:
-            flaw: TokenFlaw = "signature"
+            flaw = "signature"
         except jwt.InvalidAudienceError:
             flaw = "audience"
         except jwt.InvalidIssuerError:
             flaw = "issuer"
         except (jwt.InvalidTokenError, ValueError, RecursionError):
             flaw = "claims"
-        raise _refused(flaw)
+        raise InvalidToken(flaw)
 
     def _check_times(self, claims: dict[str, Any]) -> None:
         now = self._clock()
         for name in claims.keys() & {"exp", "nbf", "iat"}:
             given = claims[name]
             if isinstance(given, bool) or not isinstance(given, int | float) or not abs(given) < 2**53:
-                raise _refused("claims")
+                raise InvalidToken("claims")
         if now >= claims["exp"] + self.leeway:
-            raise _refused("expired")
+            raise InvalidToken("expired")
         if any(now < claims.get(name, now) - self.leeway for name in ("nbf", "iat")):
-            raise _refused("not-yet")
+            raise InvalidToken("not_yet")
 
 
-def _refused(flaw: TokenFlaw) -> InvalidToken:
-    return InvalidToken(flaw, messages.TOKEN[flaw])
+def _text(name: str, given: str) -> str:
+    if not isinstance(given, str) or not given:
+        raise ValueError(messages.BAD_TEXT.format(name=name, given=given))
+    return given

@@ -17,7 +17,6 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from labkit.patterns.bulkhead import BulkheadPool
 from labkit.patterns.edge import messages
-from labkit.patterns.edge.errors import InvalidInput
 
 LONGEST_PASSWORD = 1024  # bytes: a longer one costs us time and is no better
 
@@ -37,14 +36,11 @@ class Users:
     ) -> None:
         named = isinstance(hashes, Mapping) and all(isinstance(name, str) and name for name in hashes)
         if not named or not all(isinstance(each, str) and _HASH.fullmatch(each) for each in hashes.values()):
-            raise InvalidInput(messages.BAD_USERS)  # which quotes nothing: it may be a password
+            raise ValueError(messages.BAD_USERS)  # which quotes nothing: it may be a password
         self._hashes = dict(hashes)
         self._scopes = {name: frozenset(each) for name, each in (scopes or {}).items()}
         self._nobody = generate_password_hash(secrets.token_hex())
         self._pool = BulkheadPool(workers, queue=queue, name="passwords")
-
-    def __repr__(self) -> str:
-        return f"Users({len(self._hashes)})"
 
     async def check(self, name: str, password: str) -> frozenset[str] | None:
         """Return the scopes of `name` when the password is right, else None. Raises BulkheadFullError."""
