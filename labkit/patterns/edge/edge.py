@@ -298,8 +298,8 @@ class _Door:
 
     def _rewrite(self, call: Call, route: Route, caller: Caller, identity: Identity | None) -> None:
         """Take out what a client may not say, and put in what the service may believe."""
-        # X_User is X-User to WSGI and CGI, where both become HTTP_X_USER.
-        for name in [each for each in call.headers if each.lower().replace("_", "-") in _NOT_FROM_OUTSIDE]:
+        # To WSGI and CGI X_User is X-User: both become HTTP_X_USER. No header needs an underscore.
+        for name in [each for each in call.headers if "_" in each or each.lower() in _NOT_FROM_OUTSIDE]:
             call.headers.popall(name, None)
         call.headers.update(caller.headers())
         call.headers[REQUEST_ID] = call.request[REQUEST_ID]
