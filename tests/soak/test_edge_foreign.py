@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from sources import packages, source
+from foreign import packages, source
 
 import labkit
 from labkit.patterns.edge import Edge, Route

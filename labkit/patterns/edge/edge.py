@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 from aiohttp import web
 
@@ -48,7 +47,7 @@ from labkit.patterns.proxy import (
     application,
     problem,
 )
-from labkit.patterns.proxy.accesslog import REQUEST_ID
+from labkit.patterns.proxy.accesslog import REQUEST_ID, request_id
 from labkit.patterns.proxy.upstreams import service_url
 
 USER_HEADER, SCOPES_HEADER = "X-User", "X-User-Scopes"
@@ -212,9 +211,10 @@ class _Door:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, and log it."""
         began = time.monotonic()
-        request[REQUEST_ID] = uuid4().hex  # one from outside may be chosen to confuse
+        request_id(request, believe=False)  # one from outside may be chosen to confuse
         caller = self.edge.trusted.caller(request)
-        seen: dict[str, Any] = {"client": caller.address, "user": None, "route": None, "reason": "client_left"}
+        seen: dict[str, Any] = {"client": caller.address, "user": None, "route": None}
+        seen["reason"] = "client_left"
         status, call = CLIENT_LEFT, None
         try:
             if self.edge.users is not None and request.path == self.edge.token_path:
@@ -227,7 +227,7 @@ class _Door:
         except ProxyError as error:
             status, seen["reason"] = error.status, getattr(error, "reason", error.cause)
             answer = problem(error, self.edge.name)
-            answer.headers.update({**getattr(error, "headers", {}), REQUEST_ID: request[REQUEST_ID]})
+            answer.headers.update({**getattr(error, "headers", {}), REQUEST_ID: request_id(request)})
             return answer
         except Exception:
             status, seen["reason"] = 500, "proxy_internal_error"
@@ -302,7 +302,7 @@ class _Door:
         for name in [each for each in call.headers if "_" in each or each.lower() in _NOT_FROM_OUTSIDE]:
             call.headers.popall(name, None)
         call.headers.update(caller.headers())
-        call.headers[REQUEST_ID] = call.request[REQUEST_ID]
+        call.headers[REQUEST_ID] = request_id(call.request)
         if identity is not None:
             del call.headers["Authorization"]  # the token is for the edge: a service could use it elsewhere
             call.headers[USER_HEADER] = identity.subject
