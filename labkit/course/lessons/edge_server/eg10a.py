@@ -40,7 +40,7 @@ LIMIT.stories(
     made_with=["2, 10, reloj", "1, 10, reloj", "3, 4, reloj"],
     world=lambda: {"reloj": ManualClock()},
     steps=["permitir('ana')", "permitir('luis')", "reloj.advance(4)", "reloj.advance(6)"],
-    length=6,
+    length=5,
     hints=[
         (lambda d: d.found.value is True or d.found.value is False, "Se pide cuántos segundos faltan."),
         (

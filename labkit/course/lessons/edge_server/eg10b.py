@@ -13,11 +13,11 @@ from labkit.service import Service
 
 
 class Target(Scene):
-    """A service that counts its requests, and holds them until so many are inside at once."""
+    """A service that counts its requests, and holds them until so many are inside, and no one more comes."""
 
     def open(self, together: int = 1, statuses: Iterator[int] | None = None) -> Service:
         self.asked, self.most, self.inside = 0, 0, 0
-        lock, enough = threading.Lock(), threading.Event()
+        lock, all_in, one_more = threading.Lock(), threading.Event(), threading.Event()
         app = Flask("diana")
 
         @app.get("/x")
@@ -28,8 +28,12 @@ class Target(Scene):
                 self.most = max(self.most, self.inside)
                 status = next(statuses) if statuses is not None else 200
                 if self.inside >= together:
-                    enough.set()
-            enough.wait(self.pace.patience / 4)
+                    all_in.set()
+                if self.inside > together:
+                    one_more.set()
+            all_in.wait(self.pace.patience / 4)
+            one_more.wait(self.pace.grace if together > 1 else 0)
+            one_more.set()
             with lock:
                 self.inside -= 1
             return "", status

@@ -87,7 +87,8 @@ RECORD = Exercise("EG-7", writes="con_registro", call="con_registro(app, archivo
 @RECORD.case("con una petición", raised="¿qué lanza tu registro?")
 def one_request(desk: Desk) -> None:
     before = datetime.now(UTC)
-    desk.open().ask("/libros/42?clave=secreta")
+    status = desk.open().ask("/libros/42?clave=secreta")
+    desk.equal(status, 200, "quien llamó recibió {found} y no 200: el registro no cambia la respuesta.")
     (entry,) = desk.lines(1)
     desk.expect("secreta" not in f"{entry}", f"se anotó lo que va detrás de «?»: {entry['ruta']}")
     for key, wanted in (("quien", "127.0.0.1"), ("metodo", "GET"), ("ruta", "/libros/42"), ("estado", 200)):
@@ -106,8 +107,10 @@ def one_request(desk: Desk) -> None:
 @RECORD.case("con peticiones que no van bien", raised="¿qué hace tu registro con un fallo?")
 def those_that_fail(desk: Desk) -> None:
     desk.open()
-    for path, method in (("/nada", "GET"), ("/roto", "GET"), ("/lento", "POST")):
-        desk.ask(path, method)
+    heard = [
+        desk.ask(path, method) for path, method in (("/nada", "GET"), ("/roto", "GET"), ("/lento", "POST"))
+    ]
+    desk.equal(heard, [404, 500, 405], "quien llamó recibió {found}: el registro no cambia la respuesta.")
     found = [(entry["metodo"], entry["ruta"], entry["estado"]) for entry in desk.lines(3)]
     wanted = [("GET", "/nada", 404), ("GET", "/roto", 500), ("POST", "/lento", 405)]
     desk.equal(found, wanted, "se anotó {found}.")

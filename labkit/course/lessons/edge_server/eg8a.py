@@ -18,7 +18,7 @@ ROUTES = Exercise("EG-8a", writes="Rutas", call="Rutas(archivo)", methods=("dest
 
 _A = {"/libros": "http://a", "/libros/viejos": "http://b", "/": "http://todo"}
 _B = {"/libros": "http://c"}
-_times = itertools.count(1_000_000_000)
+_times, _numbers = itertools.count(1_000_000_000), itertools.count()
 
 
 class Model:
@@ -41,16 +41,15 @@ class Model:
 
 @functools.cache
 def _folder() -> Path:
-    """A folder for as long as this process lives; a story's file goes when the next one comes."""
+    """A folder for as long as this process lives."""
     folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
     return Path(folder.name)
 
 
 def _world(first: Mapping[str, str] | None) -> dict[str, Any]:
-    for old in _folder().glob("*.json"):
-        old.unlink(missing_ok=True)
-    path = _folder() / f"rutas-{next(_times)}.json"
+    path = _folder() / f"rutas-{next(_numbers) % 100}.json"
+    path.unlink(missing_ok=True)
 
     def write(text: str) -> None:
         path.write_text(text, encoding="utf-8")

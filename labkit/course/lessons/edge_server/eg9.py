@@ -47,7 +47,7 @@ SLUICE.stories(
     steps=["entrar('alta')", "entrar('baja')", "salir('principal')", "salir('reserva')"],
     possible=_possible,
     sees=["descartadas"],
-    length=6,
+    length=5,
     hints=[
         (lambda d: d.attribute, "¿Qué cuenta descartadas, y qué no?"),
         (lambda d: "salir" in " ".join(d.steps), "¿Qué plaza volvió?"),
