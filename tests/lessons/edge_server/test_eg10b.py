@@ -2,7 +2,13 @@
 
 from answers import Master
 
-EG10B = Master("EG-10b")
+EG10B = Master(
+    "EG-10b",
+    same={
+        'respuestas = clientes.map(lambda _: requests.get(url, timeout=5).status_code, range(total)) → respuestas = clientes.map(lambda _: requests.get(url).status_code, range(total))': 'how long one waits for the service is not asked for',
+        'respuestas = clientes.map(lambda _: requests.get(url, timeout=5).status_code, range(total)) → respuestas = clientes.map(lambda _: requests.get(url, timeout=6).status_code, range(total))': 'how long one waits for the service is not asked for',
+    },
+)  # fmt: skip
 
 RIGHT = {
     "threads by hand": """

@@ -2,7 +2,12 @@
 
 from answers import Master
 
-EG6A = Master("EG-6a", run=("token-a-mano", "huella", "eg-6a-huellas"))
+EG6A = Master(
+    "EG-6a", run=("token-a-mano", "huella"),
+    same={
+        "ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
+    },
+)  # fmt: skip
 
 RIGHT = {
     "one way out, a dummy hash": """

@@ -2,7 +2,14 @@
 
 from answers import Master
 
-EG7 = Master("EG-7")
+EG7 = Master(
+    "EG-7",
+    same={
+        "with candado, open(archivo, 'a', encoding='utf-8') as destino: → with candado, open(archivo, 'a') as destino:": 'all that is written is ASCII',
+        "linea = json.dumps({'cuando': datetime.now(UTC).isoformat(timespec='milliseconds'), 'quien': request.remote_addr, 'metodo': request.method, 'ruta': request.path, 'estado': respuesta.status_code, 'ms': 1000 * (time.monotonic() - g.empezo)}) → linea = json.dumps({'cuando': datetime.now(UTC).isoformat(), 'quien': request.remote_addr, 'metodo': request.method, 'ruta': request.path, 'estado': respuesta.status_code, 'ms': 1000 * (time.monotonic() - g.empezo)})": 'the time may have microseconds too',
+        "linea = json.dumps({'cuando': datetime.now(UTC).isoformat(timespec='milliseconds'), 'quien': request.remote_addr, 'metodo': request.method, 'ruta': request.path, 'estado': respuesta.status_code, 'ms': 1000 * (time.monotonic() - g.empezo)}) → linea = json.dumps({'cuando': datetime.now(UTC).isoformat(timespec='milliseconds'), 'quien': request.remote_addr, 'metodo': request.method, 'ruta': request.path, 'estado': respuesta.status_code, 'ms': 1001 * (time.monotonic() - g.empezo)})": 'one in a thousand is below what a time can be measured to',
+    },
+)  # fmt: skip
 
 RIGHT = {
     "around the WSGI application": """

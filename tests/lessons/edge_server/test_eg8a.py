@@ -2,7 +2,13 @@
 
 from answers import Master
 
-EG8A = Master("EG-8a")
+EG8A = Master(
+    "EG-8a",
+    same={
+        "leida = json.loads(self.archivo.read_text(encoding='utf-8')) → leida = json.loads(self.archivo.read_text())": "the encoding is that of the tests' machines anyway",
+        'return self.tabla[max(encajan, key=len)] if encajan else None → return self.tabla[max(encajan)] if encajan else None': 'of two prefixes of one path the longer one is also the greater text',
+    },
+)  # fmt: skip
 
 RIGHT = {
     "only when the file is of another moment": """

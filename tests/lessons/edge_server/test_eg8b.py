@@ -5,11 +5,9 @@ from answers import Master
 EG8B = Master(
     "EG-8b",
     same={
-        "provisional = Path(archivo).with_suffix('.nuevo') → provisional = Path(archivo).with_suffix('')": (
-            "another name that nobody else has"
-        ),
+        "provisional.write_text(texto, encoding='utf-8') → provisional.write_text(texto)": 'json.dumps writes ASCII',
     },
-)
+)  # fmt: skip
 
 RIGHT = {
     "cleans up behind itself": """

@@ -95,7 +95,7 @@ ROUTES.stories(
     made_with=["archivo"],
     world=lambda: _world(_B),
     steps=["destino('/libros/1')", "escribir(A)", "estropear()", "escribir_una_lista()", "borrar()"],
-    length=4,
+    length=3,
     hints=[
         (lambda d: d.found.error is not None, "¿Qué vale mientras el archivo no vale?"),
         (lambda d: "escribir(A)" in d.steps and len(d.steps) <= 3, "¿Cuándo lees el archivo?"),
