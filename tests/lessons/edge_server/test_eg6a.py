@@ -3,7 +3,7 @@
 from answers import Master
 
 EG6A = Master(
-    "EG-6a", run=("token-a-mano", "huella"),
+    "EG-6a", run=("token-a-mano", "referencia"),
     same={
         "ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
     },

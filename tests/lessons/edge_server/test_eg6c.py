@@ -23,7 +23,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "the first of two": ("if len(permisos) != 1", "if not permisos", "¿Cuál de los dos tokens vale?"),
+    "the first of two": ("if len(dados) != 1", "if not dados", "¿Cuál de los dos tokens vale?"),
     "capitals matter": ("nombre.lower() == \"authorization\"", "nombre == \"Authorization\"", "¿Distinguen mayúsculas"),
     "the scheme is not looked at": (" if esquema.lower() == \"bearer\" else None", "", "¿Con qué permiso pasa?"),
     "the scheme's capitals matter": ("esquema.lower() == \"bearer\"", "esquema == \"Bearer\"", "minusculas"),
@@ -35,7 +35,7 @@ WRONG = {
     "a dictionary": ("return [*quedan", "return [*dict(quedan).items()", "¿Qué debe quedar igual"),
     "drops too much": ("not in quitar]", "not in quitar and not par[0].lower().startswith('x-u')]", "¿Qué debe quedar igual"),
     "does not look for a user": ("if usuario is None:\n        return None", "", "¿Con qué permiso pasa?"),
-    "an empty list": ("    if len(permisos) != 1:\n        return None", "    if len(permisos) != 1:\n        return []", "se esperaba None"),
+    "an empty list": ("    if len(dados) != 1:\n        return None", "    if len(dados) != 1:\n        return []", "se esperaba None"),
 }  # fmt: skip
 
 test_right, test_wrong = EG6C.tests(RIGHT, WRONG)

@@ -13,7 +13,7 @@ EG7 = Master(
 
 RIGHT = {
     "around the WSGI application": """
-        def con_registro(app, archivo):
+        def con_diario(app, archivo):
             dentro, candado = app.wsgi_app, threading.Lock()
 
             def fuera(environ, start_response):
@@ -39,7 +39,7 @@ RIGHT = {
     "with logging": """
         import logging
 
-        def con_registro(app, archivo):
+        def con_diario(app, archivo):
             registro = logging.Logger("accesos")
             registro.addHandler(logging.FileHandler(archivo))
 

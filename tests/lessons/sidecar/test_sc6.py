@@ -52,8 +52,7 @@ RIGHT = {
 
 WRONG = {
     "only what goes well": (
-        "        except asyncio.CancelledError:\n            estado = 499\n            raise\n"
-        "        finally:\n",
+        "        except asyncio.CancelledError:\n            estado = 499\n            raise\n        finally:\n",
         "        except ZeroDivisionError:\n            raise\n        else:\n",
         "¿Se apunta también lo que acaba mal?",
     ),

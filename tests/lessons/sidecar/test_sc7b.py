@@ -34,8 +34,7 @@ RIGHT = {
 
 WRONG = {
     "only the console": (
-        '        with open(ruta, "a", encoding="utf-8") as archivo:\n'
-        '            archivo.write(texto + "\\n")',
+        '        with open(ruta, "a", encoding="utf-8") as archivo:\n            archivo.write(texto + "\\n")',
         "        pass",
         "el archivo tiene 1 línea",
     ),

@@ -41,9 +41,7 @@ class Office(Scene):
     def claims(self) -> dict[str, Any]:
         try:
             token = self.token()
-            self.expect(
-                jwt.get_unverified_header(token).get("alg") == "HS256", "el token no está firmado con HS256."
-            )
+            self.expect(jwt.get_unverified_header(token).get("alg") == "HS256", "el token no está firmado con HS256.")
             return jwt.decode(
                 token,
                 self.secret,

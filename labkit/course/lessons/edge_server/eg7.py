@@ -28,7 +28,7 @@ class Desk(Scene):
         if already:
             self.file.write_text(already, encoding="utf-8")
         made = self.answer(_shop(), self.file)
-        self.expect(made is not None, "con_registro no devolvió la aplicación: ¿falta un return?")
+        self.expect(made is not None, "con_diario no devolvió la aplicación: ¿falta un return?")
         self.service = self.serve(made)
         return self
 
@@ -81,14 +81,14 @@ def _shop() -> Flask:
     return app
 
 
-RECORD = Exercise("EG-7", writes="con_registro", call="con_registro(app, archivo)", scene=Desk, deadline=10)
+RECORD = Exercise("EG-7", writes="con_diario", call="con_diario(app, archivo)", scene=Desk, deadline=10)
 
 
-@RECORD.case("con una petición", raised="¿qué lanza tu registro?")
+@RECORD.case("con una petición", raised="¿qué lanza tu diario?")
 def one_request(desk: Desk) -> None:
     before = datetime.now(UTC)
     status = desk.open().ask("/libros/42?clave=secreta")
-    desk.equal(status, 200, "quien llamó recibió {found} y no 200: el registro no cambia la respuesta.")
+    desk.equal(status, 200, "quien llamó recibió {found} y no 200: el diario no cambia la respuesta.")
     (entry,) = desk.lines(1)
     desk.expect("secreta" not in f"{entry}", f"se anotó lo que va detrás de «?»: {entry['ruta']}")
     for key, wanted in (("quien", "127.0.0.1"), ("metodo", "GET"), ("ruta", "/libros/42"), ("estado", 200)):
@@ -104,13 +104,11 @@ def one_request(desk: Desk) -> None:
     desk.expect(abs(when - before) < timedelta(seconds=30), "«cuando» no es la hora de la petición.")
 
 
-@RECORD.case("con peticiones que no van bien", raised="¿qué hace tu registro con un fallo?")
+@RECORD.case("con peticiones que no van bien", raised="¿qué hace tu diario con un fallo?")
 def those_that_fail(desk: Desk) -> None:
     desk.open()
-    heard = [
-        desk.ask(path, method) for path, method in (("/nada", "GET"), ("/roto", "GET"), ("/lento", "POST"))
-    ]
-    desk.equal(heard, [404, 500, 405], "quien llamó recibió {found}: el registro no cambia la respuesta.")
+    heard = [desk.ask(path, method) for path, method in (("/nada", "GET"), ("/roto", "GET"), ("/lento", "POST"))]
+    desk.equal(heard, [404, 500, 405], "quien llamó recibió {found}: el diario no cambia la respuesta.")
     found = [(entry["metodo"], entry["ruta"], entry["estado"]) for entry in desk.lines(3)]
     wanted = [("GET", "/nada", 404), ("GET", "/roto", 500), ("POST", "/lento", 405)]
     desk.equal(found, wanted, "se anotó {found}.")

@@ -10,9 +10,7 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.stories import Difference
 from labkit.waiting import ManualClock
 
-CACHE = Exercise(
-    "SC-10", writes="Cache", call="Cache(preguntar, reloj)", methods=("pedir(ruta, usuario)",), deadline=15
-)
+CACHE = Exercise("SC-10", writes="Cache", call="Cache(preguntar, reloj)", methods=("pedir(ruta, usuario)",), deadline=15)
 
 Answer = tuple[int, Mapping[str, str], str]  # status, headers, body
 Ask = Callable[[str, Any, Any], Answer]
@@ -52,9 +50,7 @@ def _told(headers: Mapping[str, str]) -> list[str]:
 
 
 def _max_age(headers: Mapping[str, str]) -> int:
-    return next(
-        (int(each.removeprefix("max-age=")) for each in _told(headers) if each.startswith("max-age=")), 0
-    )
+    return next((int(each.removeprefix("max-age=")) for each in _told(headers) if each.startswith("max-age=")), 0)
 
 
 @dataclass
@@ -123,9 +119,7 @@ _HINTS: list[tuple[Callable[[Difference], object], str]] = [
 
 
 _FRESH = [f"pide(c, '{path}')" for path in ("/libro", "/uno", "/ya", "/nada", "/no")]
-_MINE = [
-    f"pide(c, '{path}'{who})" for path in ("/libro", "/mio", "/todos") for who in ("", ", 'ana'", ", 'luis'")
-]
+_MINE = [f"pide(c, '{path}'{who})" for path in ("/libro", "/mio", "/todos") for who in ("", ", 'ana'", ", 'luis'")]
 _STORIES = (
     ("con respuestas frescas y pasadas", 4, [*_FRESH, "reloj.advance(59)", "reloj.advance(1)"]),
     ("con respuestas de alguien", 3, _MINE),

@@ -30,9 +30,7 @@ def console_and_file(case: Case, crear_avisos: Callable[..., Any], vigilar: Any)
         with contextlib.redirect_stdout(console):
             avisar(text)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        case.expect(
-            lines[:1] == ["lo de ayer"], "el archivo tenía una línea de ayer y ya no está: ¿cómo lo abres?"
-        )
+        case.expect(lines[:1] == ["lo de ayer"], "el archivo tenía una línea de ayer y ya no está: ¿cómo lo abres?")
         case.expect(
             len(lines) == number and text in lines[-1],
             f"tras avisar «{text}» el archivo tiene {many(len(lines), 'línea')} y la última es "
@@ -63,17 +61,13 @@ def goes_on_until_told(case: Case, crear_avisos: Any, vigilar: Callable[..., Any
         if not asked.acquire(timeout=case.pace.patience):
             if running.done():
                 wait_for(running)
-            case.fail(
-                f"la comprobación {number} no llegó: comprobar lanza una excepción, ¿se sigue vigilando?"
-            )
+            case.fail(f"la comprobación {number} no llegó: comprobar lanza una excepción, ¿se sigue vigilando?")
     case.expect(not running.done(), "vigilar terminó sin que nadie pidiera parar")
     stop.set()
     wait_for(running)
 
 
-@NOTICES.case(
-    "al parar", late="¿qué espera vigilar entre dos comprobaciones: un tiempo, o que le digan basta?"
-)
+@NOTICES.case("al parar", late="¿qué espera vigilar entre dos comprobaciones: un tiempo, o que le digan basta?")
 def stops_at_once(case: Case, crear_avisos: Any, vigilar: Callable[..., Any]) -> None:
     asked, stop = threading.Event(), threading.Event()
     case.cleanup(stop.set)

@@ -23,9 +23,7 @@ Answer = tuple[int, Any]
 class Model:
     """The statement: 401 without a known token; turns; the next one when an instance does not answer; else 502."""
 
-    def __init__(
-        self, fichas: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]
-    ) -> None:
+    def __init__(self, fichas: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
         self._users, self._instances, self._ask = fichas, list(instancias), preguntar
 
     def atender(self, cabeceras: Mapping[str, str], ruta: str) -> Answer:
