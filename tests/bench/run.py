@@ -664,6 +664,7 @@ SECTIONS = [
     "events",
     "proxies",
     "reactive",
+    "proxies",
     "peers",
 ]
 
@@ -713,6 +714,8 @@ def main() -> None:
         bench_proxies(effort)
     if "reactive" in chosen:
         bench_reactive(effort)
+    if "proxies" in chosen:
+        bench_proxies(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

@@ -1,0 +1,93 @@
+"""EG-10b: a flood against this machine, bounded, and what came back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Flask
+
+from labkit.exercises.exercise import Exercise, Scene
+from labkit.service import Service
+
+
+class Target(Scene):
+    """A service that counts its requests, and holds them until so many are inside, and no one more comes."""
+
+    def open(self, together: int = 1, statuses: Iterator[int] | None = None) -> Service:
+        self.asked, self.most, self.inside = 0, 0, 0
+        lock, all_in, one_more = threading.Lock(), threading.Event(), threading.Event()
+        app = Flask("diana")
+
+        @app.get("/x")
+        def answer() -> tuple[str, int]:
+            with lock:
+                self.asked += 1
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+                status = next(statuses) if statuses is not None else 200
+                if self.inside >= together:
+                    all_in.set()
+                if self.inside > together:
+                    one_more.set()
+            all_in.wait(self.pace.patience / 4)
+            one_more.wait(self.pace.grace if together > 1 else 0)
+            one_more.set()
+            with lock:
+                self.inside -= 1
+            return "", status
+
+        return self.serve(app, "diana")
+
+
+FLOOD = Exercise("EG-10b", writes="inundar", call="inundar(url, total, hilos)", scene=Target, deadline=15)
+
+
+@FLOOD.case("con treinta peticiones", raised="¿qué lanza tu inundación?")
+def counts_what_came_back(target: Target) -> None:
+    service = target.open(statuses=iter([200] * 20 + [429] * 10))
+    found: Any = target.answer(f"{service.url}/x", 30, 3)
+    target.equal(target.asked, 30, "con total=30 llegaron {found} peticiones.")
+    target.expect(isinstance(found, dict), f"devolvió {found!r} y no un diccionario.")
+    target.equal(dict(found), {200: 20, 429: 10}, "devolvió {found}: ¿qué se cuenta?")
+
+
+@FLOOD.case("con cinco hilos")
+def from_so_many_threads(target: Target) -> None:
+    service = target.open(together=5)
+    target.answer(f"{service.url}/x", 20, 5)
+    target.equal(target.most, 5, "con hilos=5 hubo, como mucho, {found} peticiones a la vez.")
+    target.equal(target.asked, 20, "con total=20 y hilos=5 llegaron {found} peticiones.")
+
+
+@FLOOD.case("con un destino que no se admite", late="¿se envió algo?")
+def only_this_machine(target: Target) -> None:
+    service = target.open()
+    port = service.url.rpartition(":")[2]
+    for url in (
+        f"http://localhost:{port}/x",
+        f"https://127.0.0.1:{port}/x",
+        "http://127.0.0.1.example:1/x",
+        "x",
+    ):
+        target.doing = url
+        _refused(target, f"con el destino {url.replace(port, '…')}", url, 3, 1)
+
+
+@FLOOD.case("con demasiadas peticiones")
+def not_too_many(target: Target) -> None:
+    service = target.open()
+    _refused(target, "con total=201", f"{service.url}/x", 201, 10)
+    target.answer(f"{service.url}/x", 200, 20)
+    target.equal(target.asked, 200, "con total=200 llegaron {found} peticiones: 200 se admiten.")
+
+
+def _refused(target: Target, situation: str, *arguments: Any) -> None:
+    try:
+        found = target.answer(*arguments)
+    except ValueError as error:
+        target.expect(type(error) is ValueError, f"{situation} lanzó {type(error).__name__} y no ValueError.")
+    else:
+        target.fail(f"{situation} devolvió {found!r}: se pide ValueError.")
+    target.equal(target.asked, 0, f"{situation} se enviaron {{found}} peticiones: se pide ninguna.")

@@ -1,0 +1,61 @@
+"""EG-6c: the headers that pass an edge which demands a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labkit.exercises.exercise import Exercise
+
+PASSAGE = Exercise("EG-6c", writes="abrir_paso", call="abrir_paso(cabeceras, verificar)")
+
+Pairs = list[tuple[str, str]]
+
+
+def model(cabeceras: Pairs, verificar: Callable[[str], str | None]) -> Pairs | None:
+    """The statement: one bearer token, its owner's name as the only X-User, the rest as it came."""
+    given = [value for name, value in cabeceras if name.lower() == "authorization"]
+    if len(given) != 1 or given[0][:7].lower() != "bearer ":
+        return None
+    user = verificar(given[0][7:])
+    if user is None:
+        return None
+    dropped = {"authorization", "x-user", "x_user"}
+    return [pair for pair in cabeceras if pair[0].lower() not in dropped] + [("X-User", user)]
+
+
+_GOOD = ("Authorization", "Bearer abc")
+_HEADERS: dict[str, Pairs] = {
+    "con_token": [("Accept", "*/*"), _GOOD],
+    "sin_nada": [("Accept", "*/*")],
+    "vacias": [],
+    "otro_token": [("Authorization", "Bearer ABC")],
+    "basica": [("Authorization", "Basic abc")],
+    "sin_esquema": [("Authorization", "abc")],
+    "solo_bearer": [("Authorization", "Bearer")],
+    "minusculas": [("authorization", "bearer abc"), ("Accept", "*/*")],
+    "dos_tokens": [_GOOD, ("authorization", "Bearer xyz")],
+    "dos_iguales": [_GOOD, _GOOD],
+    "dice_ser_root": [("X-User", "root"), _GOOD],
+    "lo_dice_en_minusculas": [_GOOD, ("x-user", "root")],
+    "lo_dice_con_guion_bajo": [("X_User", "root"), _GOOD],
+    "lo_dice_tres_veces": [("X-USER", "root"), _GOOD, ("x_user", "root"), ("X-User", "ana")],
+    "repetidas": [("Cookie", "a=1"), _GOOD, ("Cookie", "b=2"), ("X-Usuario", "si"), ("Accept", "*/*")],
+}
+
+
+PASSAGE.stories(
+    model,
+    world=lambda: {
+        **{name: list(pairs) for name, pairs in _HEADERS.items()},
+        "verificar": {"abc": "ana", "xyz": "luis"}.get,
+    },
+    steps=[f"abrir_paso({name}, verificar)" for name in _HEADERS],
+    hints=[
+        (lambda d: "dice" in d.last, "¿Quién ha escrito ese X-User, el borde o el cliente?"),
+        (lambda d: "dos_" in d.last, "¿Cuál de los dos tokens vale?"),
+        (lambda d: "minusculas" in d.last, "¿Distinguen mayúsculas los nombres de las cabeceras?"),
+        (lambda d: "repetidas" in d.last, "¿Qué debe quedar igual, y en qué orden?"),
+        (lambda d: d.wanted.value is None, "¿Con qué permiso pasa?"),
+    ],
+    situation="con unas cabeceras",
+)

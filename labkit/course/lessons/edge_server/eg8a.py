@@ -1,0 +1,115 @@
+"""EG-8a: routes that are read again when their file changes."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.exercises.exercise import Exercise
+
+ROUTES = Exercise("EG-8a", writes="Rutas", call="Rutas(archivo)", methods=("destino(camino)",), deadline=15)
+
+_A = {"/libros": "http://a", "/libros/viejos": "http://b", "/": "http://todo"}
+_B = {"/libros": "http://c"}
+_times, _numbers = itertools.count(1_000_000_000), itertools.count()
+
+
+class Model:
+    """The statement: the longest prefix that ends at a slash; the last good table while there is no other."""
+
+    def __init__(self, archivo: Path) -> None:
+        self.archivo = Path(archivo)
+        self.tabla: dict[str, str] = {}
+
+    def destino(self, camino: str) -> str | None:
+        try:
+            read = json.loads(self.archivo.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            read = None
+        if isinstance(read, dict):
+            self.tabla = read
+        fits = [each for each in self.tabla if camino == each or camino.startswith(each.rstrip("/") + "/")]
+        return self.tabla[max(fits, key=len)] if fits else None
+
+
+@functools.cache
+def _folder() -> Path:
+    """A folder for as long as this process lives."""
+    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _world(first: Mapping[str, str] | None) -> dict[str, Any]:
+    path = _folder() / f"rutas-{next(_numbers) % 100}.json"
+    path.unlink(missing_ok=True)
+
+    def write(text: str) -> None:
+        path.write_text(text, encoding="utf-8")
+        moment = next(_times)  # each time another one, or a clock's tick could hide a change
+        os.utime(path, (moment, moment))
+
+    if first is not None:
+        write(json.dumps(first))
+    return {
+        "archivo": path,
+        "A": _A,
+        "B": _B,
+        "escribir": lambda table: write(json.dumps(table)),
+        "estropear": lambda: write('{"/libros": '),
+        "escribir_una_lista": lambda: write('["/libros"]'),
+        "borrar": lambda: path.unlink(missing_ok=True),
+    }
+
+
+ROUTES.stories(
+    Model,
+    made_with=["archivo"],
+    world=lambda: _world({each: address for each, address in _A.items() if each != "/"}),
+    steps=[
+        f"destino({path!r})"
+        for path in (
+            "/libros",
+            "/libros/42",
+            "/libros/",
+            "/librosviejos",
+            "/libros/viejos/1",
+            "/otros",
+            "/libro",
+            "/",
+        )
+    ],
+    think="¿Qué prefijos encajan, y cuál es el más largo?",
+    situation="con dos prefijos",
+)
+
+ROUTES.stories(
+    Model,
+    made_with=["archivo"],
+    world=lambda: _world(_B),
+    steps=["destino('/libros/1')", "escribir(A)", "estropear()", "escribir_una_lista()", "borrar()"],
+    length=3,
+    hints=[
+        (lambda d: d.found.error is not None, "¿Qué vale mientras el archivo no vale?"),
+        (lambda d: "escribir(A)" in d.steps and len(d.steps) <= 3, "¿Cuándo lees el archivo?"),
+    ],
+    think="¿Qué tabla vale mientras el archivo no vale?",
+    situation="con un archivo que cambia",
+)
+
+ROUTES.stories(
+    Model,
+    made_with=["archivo"],
+    world=lambda: _world(None),
+    steps=["destino('/libros/1')", "escribir(B)", "estropear()"],
+    length=3,
+    think="¿Qué rutas hay mientras no ha habido ningún archivo bueno?",
+    situation="sin archivo todavía",
+)

@@ -1,0 +1,56 @@
+"""EG-10b: a bounded flood, held against right and wrong answers."""
+
+from answers import Master
+
+EG10B = Master(
+    "EG-10b",
+    same={
+        'respuestas = clientes.map(lambda _: requests.get(url, timeout=5).status_code, range(total)) → respuestas = clientes.map(lambda _: requests.get(url).status_code, range(total))': 'how long one waits for the service is not asked for',
+        'respuestas = clientes.map(lambda _: requests.get(url, timeout=5).status_code, range(total)) → respuestas = clientes.map(lambda _: requests.get(url, timeout=6).status_code, range(total))': 'how long one waits for the service is not asked for',
+    },
+)  # fmt: skip
+
+RIGHT = {
+    "threads by hand": """
+        def inundar(url, total, hilos):
+            if not url.startswith("http://127.0.0.1:"):
+                raise ValueError(url)
+            if total > 200:
+                raise ValueError(total)
+            pendientes, cuenta, candado = iter(range(total)), Counter(), threading.Lock()
+
+            def trabajar():
+                with requests.Session() as sesion:
+                    while True:
+                        with candado:
+                            if next(pendientes, None) is None:
+                                return
+                        estado = sesion.get(url).status_code
+                        with candado:
+                            cuenta[estado] += 1
+
+            trabajadores = [threading.Thread(target=trabajar) for _ in range(hilos)]
+            for hilo in trabajadores:
+                hilo.start()
+            for hilo in trabajadores:
+                hilo.join()
+            return cuenta
+        """,
+}
+
+WRONG = {
+    "one after the other": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(1)", "con hilos=5 hubo, como mucho, 1"),
+    "too many threads": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(hilos + 3)", "con hilos=5 hubo, como mucho"),
+    "any machine": ("not url.startswith(\"http://127.0.0.1:\") or ", "", "con el destino"),
+    "a name": ("\"http://127.0.0.1:\"", "(\"http://127.0.0.1:\", \"http://localhost:\")", "localhost"),
+    "without the colon": ("127.0.0.1:\"", "127.0.0.1\"", "127.0.0.1.example"),
+    "no bound": (" or total > 200", "", "con total=201"),
+    "199": ("total > 200", "total >= 200", "200"),
+    "one less": ("range(total)", "range(total - 1)", "con total=30 llegaron 29"),
+    "sends first": ("    if not", "    requests.get(url)\n    if not", "llegaron 31"),
+    "a list": ("dict(Counter(respuestas))", "list(respuestas)", "y no un diccionario"),
+    "whether it went well": ("timeout=5).status_code", "timeout=5).ok", "¿qué se cuenta?"),
+    "no return": ("return dict(", "dict(", "y no un diccionario"),
+}  # fmt: skip
+
+test_right, test_wrong = EG10B.tests(RIGHT, WRONG)

@@ -1,0 +1,57 @@
+"""EG-8a: routes read again, held against right and wrong answers."""
+
+from answers import Master
+
+EG8A = Master(
+    "EG-8a",
+    same={
+        "leida = json.loads(self.archivo.read_text(encoding='utf-8')) → leida = json.loads(self.archivo.read_text())": "the encoding is that of the tests' machines anyway",
+        'return self.tabla[max(encajan, key=len)] if encajan else None → return self.tabla[max(encajan)] if encajan else None': 'of two prefixes of one path the longer one is also the greater text',
+    },
+)  # fmt: skip
+
+RIGHT = {
+    "only when the file is of another moment": """
+        class Rutas:
+            def __init__(self, archivo):
+                self.archivo, self.tabla, self.vista = archivo, {}, None
+
+            def destino(self, camino):
+                try:
+                    cuando = os.stat(self.archivo).st_mtime_ns
+                    if cuando != self.vista:
+                        with open(self.archivo, encoding="utf-8") as f:
+                            nueva = json.load(f)
+                        if type(nueva) is dict:
+                            self.tabla = nueva
+                        self.vista = cuando
+                except (FileNotFoundError, json.JSONDecodeError):
+                    pass
+                while camino:
+                    if camino in self.tabla:
+                        return self.tabla[camino]
+                    camino = camino.rpartition("/")[0]
+                return self.tabla.get("/")
+
+        import os
+        """,
+}
+
+WRONG = {
+    "read once": (
+        "        self.tabla = {}\n", "        self.tabla = json.loads(self.archivo.read_text()) if self.archivo.exists() else {}\n        self.archivo = Path('no')\n",
+        "¿Cuándo lees el archivo?",
+    ),
+    "the first prefix": ("self.tabla[max(encajan, key=len)]", "self.tabla[encajan[0]]", "cuál es el más largo"),
+    "the shortest": ("max(encajan", "min(encajan", "cuál es el más largo"),
+    "by letters": ("f\"{camino}/\".startswith(f\"{prefijo}/\")", "camino.startswith(prefijo)", "/librosviejos"),
+    "the prefix itself does not fit": ("f\"{camino}/\"", "camino", "destino('/libros')"),
+    "a half file raises": ("ValueError", "KeyError", "JSONDecodeError"),
+    "no file raises": ("(OSError, ValueError)", "ValueError", "FileNotFoundError"),
+    "a half file is no route": ("            pass", "            self.tabla = {}", "¿Qué"),
+    "a list is taken": ("if isinstance(leida, dict)", "if leida", "se esperaba"),
+    "raises for none": (" if encajan else None", "", "se esperaba None"),
+    "the prefix": ("return self.tabla[max(encajan, key=len)]", "return max(encajan, key=len)", "se esperaba 'http://a'"),
+}  # fmt: skip
+
+test_right, test_wrong = EG8A.tests(RIGHT, WRONG)
