@@ -553,6 +553,8 @@ def bench_proxies(effort: Effort) -> None:
         for name, (url, process) in contestants.items():
             before, then = proxies.memory_of_a_crowd(url, process)
             print_row(name, f"{before:.0f}", f"{then:.0f}")
+
+
 def bench_reactive(effort: Effort) -> None:
     items, rounds = 20_000 * effort.load_seconds, effort.loads
     ratio = "(ratio: rate of the one / rate of the other)"

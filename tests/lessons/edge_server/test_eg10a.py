@@ -21,7 +21,7 @@ RIGHT = {
                         return ultimas[0] + self.segundos - ahora
                     ultimas.append(ahora)
                     return 0.0
-        """,
+        """
 }
 
 WRONG = {

@@ -35,7 +35,7 @@ RIGHT = {
             for hilo in trabajadores:
                 hilo.join()
             return cuenta
-        """,
+        """
 }
 
 WRONG = {

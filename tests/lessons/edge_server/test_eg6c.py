@@ -19,7 +19,7 @@ RIGHT = {
                 if usuario:
                     quedan.append(("X-User", usuario))
                     return quedan
-        """,
+        """
 }
 
 WRONG = {

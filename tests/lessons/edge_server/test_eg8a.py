@@ -34,7 +34,7 @@ RIGHT = {
                 return self.tabla.get("/")
 
         import os
-        """,
+        """
 }
 
 WRONG = {

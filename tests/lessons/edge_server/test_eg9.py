@@ -27,7 +27,7 @@ RIGHT = {
             def salir(self, donde):
                 with self.cerrojo:
                     self.dentro[donde] -= 1
-        """,
+        """
 }
 
 WRONG = {

@@ -55,36 +55,16 @@ WRONG = {
         """,
         "tardó 6 s",
     ),
-    "the error comes out": (
-        "return_exceptions=True",
-        "return_exceptions=False",
-        "¿qué debe pasar con las demás",
-    ),
-    "the error is the answer": (
-        "isinstance(respuesta, Exception)",
-        "False",
-        "si catalogo lanza ConnectionError",
-    ),
-    "only what fails by the network": (
-        "isinstance(respuesta, Exception)",
-        "isinstance(respuesta, OSError)",
-        "lanza ValueError",
-    ),
+    "the error comes out": ("return_exceptions=True", "return_exceptions=False", "¿qué debe pasar con las demás"),
+    "the error is the answer": ("isinstance(respuesta, Exception)", "False", "si catalogo lanza ConnectionError"),
+    "only what fails by the network": ("isinstance(respuesta, Exception)", "isinstance(respuesta, OSError)", "lanza ValueError"),
     "empty is a failure": (
         "None if isinstance(respuesta, Exception) else respuesta",
         "None if isinstance(respuesta, Exception) else respuesta or None",
         "¿qué es un fallo?",
     ),
-    "mixed up": (
-        "zip(nombres, respuestas)",
-        "zip(sorted(nombres, reverse=True), respuestas)",
-        "se esperaba",
-    ),
-    "alphabetical": (
-        "zip(nombres, respuestas)",
-        "reversed(list(zip(nombres, respuestas)))",
-        "las claves salen",
-    ),
+    "mixed up": ("zip(nombres, respuestas)", "zip(sorted(nombres, reverse=True), respuestas)", "se esperaba"),
+    "alphabetical": ("zip(nombres, respuestas)", "reversed(list(zip(nombres, respuestas)))", "las claves salen"),
     "only the good ones": (
         "for name, respuesta in zip(nombres, respuestas)",
         "for name, respuesta in zip(nombres, respuestas) if not isinstance(respuesta, Exception)",

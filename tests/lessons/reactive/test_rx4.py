@@ -3,10 +3,7 @@
 from answers import Master
 
 RX4 = Master(
-    "RX-4",
-    same={
-        "for fallos in range(1, intentos + 1): → for fallos in range(1, intentos + 2):": "nobody goes round again",
-    },
+    "RX-4", same={"for fallos in range(1, intentos + 1): → for fallos in range(1, intentos + 2):": "nobody goes round again"}
 )
 
 RIGHT = {
@@ -51,16 +48,8 @@ _PAUSE = "random.uniform(0, min(tope, base * 2 ** (fallos - 1)))"
 WRONG = {
     "no chance": (_PAUSE, "min(tope, base * 2 ** (fallos - 1))", "¿son todas igual de probables?"),
     "half jitter": ("random.uniform(0, ", "random.uniform(0.5 * base, ", "¿son todas igual de probables?"),
-    "equal jitter": (
-        _PAUSE,
-        "min(tope, base * 2 ** (fallos - 1)) * (1 + random.random()) / 2",
-        "¿son todas igual de probables?",
-    ),
-    "jitter on top": (
-        _PAUSE,
-        "min(tope, base * 2 ** (fallos - 1)) + random.uniform(0, base)",
-        "¿cuál es el máximo ahí?",
-    ),
+    "equal jitter": (_PAUSE, "min(tope, base * 2 ** (fallos - 1)) * (1 + random.random()) / 2", "¿son todas igual de probables?"),
+    "jitter on top": (_PAUSE, "min(tope, base * 2 ** (fallos - 1)) + random.uniform(0, base)", "¿cuál es el máximo ahí?"),
     "no cap": ("min(tope, base * 2 ** (fallos - 1))", "base * 2 ** (fallos - 1)", "tras el fallo 5"),
     "doubles from the first": ("2 ** (fallos - 1)", "2 ** fallos", "tras el fallo 1"),
     "does not double": ("base * 2 ** (fallos - 1)", "base", "tras el fallo 2"),
@@ -79,31 +68,15 @@ WRONG = {
         """,
         "¿cuándo sacas el número al azar?",
     ),
-    "always the same chance": (
-        "    for fallos",
-        "    random.seed(1)\n    for fallos",
-        "¿son todas igual de probables?",
-    ),
+    "always the same chance": ("    for fallos", "    random.seed(1)\n    for fallos", "¿son todas igual de probables?"),
     "blocks the loop": ("await asyncio.sleep(", "time.sleep(0.001 * ", "¿con qué esperas?"),
     "no pause": (f"await asyncio.sleep({_PAUSE})", "pass", "¿con qué esperas?"),
     "anything is repeated": ("except OSError", "except Exception", "con un ValueError hizo 2 llamadas"),
-    "only the network": (
-        "except OSError",
-        "except ConnectionError",
-        "tras un TimeoutError no volvió a llamar",
-    ),
-    "a cancellation is repeated": (
-        "except OSError",
-        "except (OSError, asyncio.CancelledError)",
-        "la cancelaron y",
-    ),
+    "only the network": ("except OSError", "except ConnectionError", "tras un TimeoutError no volvió a llamar"),
+    "a cancellation is repeated": ("except OSError", "except (OSError, asyncio.CancelledError)", "la cancelaron y"),
     "never raises": ("fallos == intentos", "fallos > intentos", "con intentos=1"),
     "one less": ("fallos == intentos", "fallos >= max(1, intentos - 1)", "con 2 intentos y 1 fallos"),
-    "None at the end": (
-        "                raise",
-        "                return None",
-        "¿qué sale cuando falla el último?",
-    ),
+    "None at the end": ("                raise", "                return None", "¿qué sale cuando falla el último?"),
     "an error of its own": (
         "                raise",
         "                raise RuntimeError('no hubo manera')",

@@ -110,16 +110,8 @@ WRONG = {
         _FILL.replace("fallos.append(error)", "fallos.append(error)\n            return") + "        await cola.put(final)",
         "se quedó esperando",
     ),
-    "the producer's error is lost": (
-        "        raise fallos[0]",
-        "        pass",
-        "se pide la excepción de producir",
-    ),
-    "the producer's error ends all": (
-        "            fallos.append(error)",
-        "            raise",
-        "de las 3 que dio",
-    ),
+    "the producer's error is lost": ("        raise fallos[0]", "        pass", "se pide la excepción de producir"),
+    "the producer's error ends all": ("            fallos.append(error)", "            raise", "de las 3 que dio"),
     "the consumer's error is lost": (
         "            await consumir(cosa)",
         "            try:\n                await consumir(cosa)\n            except KeyError:\n                pass",
@@ -130,11 +122,7 @@ WRONG = {
         "    if True:\n        tarea = asyncio.create_task(llenar())",
         "¿quién detiene al otro lado?",
     ),
-    "all at once": (
-        "            await consumir(cosa)",
-        "            grupo.create_task(consumir(cosa))",
-        "se pide una cada vez",
-    ),
+    "all at once": ("            await consumir(cosa)", "            grupo.create_task(consumir(cosa))", "se pide una cada vez"),
     "the last first": ("asyncio.Queue(maximo)", "asyncio.LifoQueue(maximo)", "se consumió"),
     "swallows the cancellation": (
         "            await consumir(cosa)",

@@ -52,11 +52,7 @@ WRONG = {
     ),
     "returns nothing": ("return self.ultimo", "pass", "publicar"),
     "counts what is held": ("return self.ultimo", "return len(self.guardado)", "¿Por qué número va?"),
-    "newest first": (
-        "for suyo, dato in self.guardado",
-        "for suyo, dato in reversed(self.guardado)",
-        "se esperaba",
-    ),
+    "newest first": ("for suyo, dato in self.guardado", "for suyo, dato in reversed(self.guardado)", "se esperaba"),
     "no empty data": ("if suyo > numero]", "if suyo > numero and dato]", "tras publicar None"),
     "hands its own list out": (
         "return [(suyo, dato) for suyo, dato in self.guardado if suyo > numero]",

@@ -60,11 +60,7 @@ WRONG = {
     "another type": ("text/event-stream", "text/plain", "no es text/event-stream"),
     "no number": ('f"id: {visto}\\n{lineas}\\n"', 'f"{lineas}\\n"', "se esperaba [('1'"),
     "no empty line": ("{lineas}\\n", "{lineas}", "llegaron 0 sucesos de 3"),
-    "one line of data": (
-        '"".join(f"data: {linea}\\n" for linea in dato.split("\\n"))',
-        'f"data: {dato}\\n"',
-        "12 €",
-    ),
+    "one line of data": ('"".join(f"data: {linea}\\n" for linea in dato.split("\\n"))', 'f"data: {dato}\\n"', "12 €"),
     "splitlines": ('dato.split("\\n")', "dato.splitlines()", "llegaron 2 sucesos de 3"),
     "deaf to Last-Event-ID": ("int(texto) if texto.isdecimal() else 0", "0", "con Last-Event-ID: 3"),
     "trusts Last-Event-ID": ("int(texto) if texto.isdecimal() else 0", "int(texto or 0)", "se acabó"),
@@ -87,11 +83,7 @@ WRONG = {
         "try:\n                    " + _WRITE + "\n                except ConnectionError:\n                    pass",
         "su manejador sigue mirando",
     ),
-    "another route": (
-        'app.router.add_get("/precios", en_vivo)',
-        'app.router.add_get("/", en_vivo)',
-        "contestó 404",
-    ),
+    "another route": ('app.router.add_get("/precios", en_vivo)', 'app.router.add_get("/", en_vivo)', "contestó 404"),
     "no application": ("    return app\n", "    return en_vivo\n", "se pide la aplicación de aiohttp"),
 }
 

@@ -53,16 +53,8 @@ RIGHT = {
 }
 
 WRONG = {
-    "in order": (
-        "reversed(por_deshacer):\n        insistir",
-        "por_deshacer:\n        insistir",
-        "qué se deshace primero",
-    ),
-    "names in order": (
-        "nombre for nombre, _ in reversed(por_deshacer)",
-        "nombre for nombre, _ in por_deshacer",
-        "se esperaba",
-    ),
+    "in order": ("reversed(por_deshacer):\n        insistir", "por_deshacer:\n        insistir", "qué se deshace primero"),
+    "names in order": ("nombre for nombre, _ in reversed(por_deshacer)", "nombre for nombre, _ in por_deshacer", "se esperaba"),
     "the refused step too": ("por_deshacer.pop()", "pass", "¿Qué estaba hecho"),
     "an unknown step is not undone": (
         "except Exception:\n        pass",
@@ -74,18 +66,10 @@ WRONG = {
         "hacer()\n            por_deshacer.append((nombre, deshacer))",
         "¿quién captura el «no»?",
     ),
-    "only a no counts": (
-        "except Exception:\n        pass",
-        "except KeyError:\n        pass",
-        "¿qué excepciones capturas?",
-    ),
+    "only a no counts": ("except Exception:\n        pass", "except KeyError:\n        pass", "¿qué excepciones capturas?"),
     "a compensation once": ("while True:", "for _ in range(1):", "¿Hasta cuándo se repite"),
     "a compensation twice": ("while True:", "for _ in range(2):", "¿Hasta cuándo se repite"),
-    "a compensation's failure comes out": (
-        "insistir(deshacer)",
-        "deshacer()",
-        "falla la propia compensación",
-    ),
+    "a compensation's failure comes out": ("insistir(deshacer)", "deshacer()", "falla la propia compensación"),
     "nothing comes back": ('return "hecho", []', "return None", "se esperaba"),
     "goes on after a no": (
         "except Refused:\n        por_deshacer.pop()",

@@ -81,11 +81,7 @@ WRONG = {
     ),
     "undoes what was never done": ("if clave in self.hecho:", "if True:", "¿Había algo que deshacer?"),
     "undoes each time": ("if clave not in self.deshecho:", "if True:", "¿Cuántas veces se deshace"),
-    "True for nothing": (
-        "self.deshecho[clave] = clave in self.hecho",
-        "self.deshecho[clave] = True",
-        "Había algo",
-    ),
+    "True for nothing": ("self.deshecho[clave] = clave in self.hecho", "self.deshecho[clave] = True", "Había algo"),
     "a failure counts as done": (
         "self.hecho[clave] = trabajo()",
         "self.hecho[clave] = None\n                self.hecho[clave] = trabajo()",
@@ -102,11 +98,7 @@ WRONG = {
         "self.deshecho[clave] = clave in self.hecho\n                if clave in self.hecho:\n                    trabajo()",
         "si el trabajo no termina bien",
     ),
-    "None is nothing": (
-        "if clave not in self.hecho:",
-        "if self.hecho.get(clave) is None:",
-        "no devolver nada",
-    ),
+    "None is nothing": ("if clave not in self.hecho:", "if self.hecho.get(clave) is None:", "no devolver nada"),
     "one memory for all objects": (
         "def __init__(self):\n",
         "hecho, deshecho, candado = {}, {}, threading.RLock()\n    def __init__(self):\n        return\n",

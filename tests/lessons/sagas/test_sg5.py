@@ -58,11 +58,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "the decision is not noted": (
-        'diario.anotar("atras")',
-        "pass",
-        "al repetir llamó a un servicio",
-    ),
+    "the decision is not noted": ('diario.anotar("atras")', "pass", "al repetir llamó a un servicio"),
     "noted before it is done": (
         'hacer()\n                    diario.anotar(f"hecho {nombre}")',
         'diario.anotar(f"hecho {nombre}")\n                    hacer()',
@@ -78,11 +74,7 @@ WRONG = {
         "except BaseException as error:\n            if not isinstance(error, Exception):\n                return 'deshecho'\n",
         "había muerto y tu función siguió",
     ),
-    "done is not noted, nor asked again": (
-        'if f"hecho {nombre}" not in lineas:',
-        "if not lineas:",
-        "¿Qué falta?",
-    ),
+    "done is not noted, nor asked again": ('if f"hecho {nombre}" not in lineas:', "if not lineas:", "¿Qué falta?"),
     "undone is not noted": ('diario.anotar(f"deshecho {nombre}")', "pass", "al repetir llamó a un servicio"),
     "forward": ("reversed(pasos)", "pasos", "¿En qué orden se deshace?"),
     "only what is noted as done": (

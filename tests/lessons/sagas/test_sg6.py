@@ -48,11 +48,7 @@ RIGHT = {
 }
 
 WRONG = {
-    "no way back if declined": (
-        '("PagoDevuelto", "PagoRechazado")',
-        '("PagoDevuelto",)',
-        "«cobrar» se niega",
-    ),
+    "no way back if declined": ('("PagoDevuelto", "PagoRechazado")', '("PagoDevuelto",)', "«cobrar» se niega"),
     "the money stays": ('pagos.on("EnvioRechazado"', 'pagos.on("EnvioPerdido"', "«despachar» se niega"),
     "the book goes before the money": (
         '("PagoDevuelto", "PagoRechazado")',

@@ -50,11 +50,7 @@ WRONG = {
     ),
     "no rollback": ('base.execute("ROLLBACK")', "pass", "una transacción abierta"),
     "no commit": ('        base.execute("COMMIT")\n', "", "una transacción abierta"),
-    "commits what failed": (
-        'base.execute("ROLLBACK")',
-        'base.execute("COMMIT")',
-        "¿Se escriben los dos en una transacción?",
-    ),
+    "commits what failed": ('base.execute("ROLLBACK")', 'base.execute("COMMIT")', "¿Se escriben los dos en una transacción?"),
     "only an Exception": ("except BaseException:", "except Exception:", "una transacción abierta"),
     "swallows": ('"ROLLBACK")\n        raise', '"ROLLBACK")', "¿quién se entera"),
     "two transactions": (
@@ -72,11 +68,7 @@ WRONG = {
         '    base.execute("DELETE FROM salida")\n',
         "¿Cuándo se sabe",
     ),
-    "never deleted": (
-        'base.execute("DELETE FROM salida WHERE orden = ?", (orden,))',
-        "pass",
-        "¿Qué se borra",
-    ),
+    "never deleted": ('base.execute("DELETE FROM salida WHERE orden = ?", (orden,))', "pass", "¿Qué se borra"),
     "the newest first": ("ORDER BY orden", "ORDER BY orden DESC", "¿en qué orden"),
     "goes on after a failure": (
         "enviar(mensaje)\n",

@@ -31,7 +31,7 @@ RIGHT = {
                 elif usuario is None or "public" in partes(cabeceras):
                     self._de.pop(ruta, None)
                 return (estado, texto)
-        """,
+        """
 }
 
 WRONG = {
@@ -41,16 +41,8 @@ WRONG = {
     "no-store is kept": (' and "no-store" not in dice', "", "¿Se podía guardar"),
     "private is kept": (' and "private" not in dice', "", "¿Se podía guardar"),
     "errors are kept": ("estado == 200 and ", "", "¿Se podía guardar, y seguía fresca?"),
-    "of anybody": (
-        'if usuario and "public" not in dice:\n            return estado, texto',
-        "",
-        "¿De quién es la respuesta",
-    ),
-    "served to anybody": (
-        '"public" not in partes(guardada["cabeceras"])',
-        "False",
-        "¿De quién es la respuesta",
-    ),
+    "of anybody": ('if usuario and "public" not in dice:\n            return estado, texto', "", "¿De quién es la respuesta"),
+    "served to anybody": ('"public" not in partes(guardada["cabeceras"])', "False", "¿De quién es la respuesta"),
     "no etag": ('guardada["cabeceras"].get("ETag") if guardada else None', "None", "qué etiqueta"),
     "needs an etag": ('.get("ETag")', '["ETag"]', "¿Qué llega de preguntar"),
     "a 304 goes to the client": (
@@ -60,16 +52,8 @@ WRONG = {
     ),
     "a 304 freshens nothing": ('guardada["desde"] = self.reloj()', "pass", "¿Hacía falta preguntar?"),
     "keeps what is no longer so": ("self.guardadas.pop(ruta, None)", "pass", "qué etiqueta"),
-    "the user is not told": (
-        "self.preguntar(ruta, usuario, etag)",
-        "self.preguntar(ruta, None, etag)",
-        "¿Qué se le pregunta",
-    ),
-    "one for all paths": (
-        "self.guardadas.get(ruta)",
-        'self.guardadas.get("/libro")',
-        "¿Se podía guardar, y seguía fresca?",
-    ),
+    "the user is not told": ("self.preguntar(ruta, usuario, etag)", "self.preguntar(ruta, None, etag)", "¿Qué se le pregunta"),
+    "one for all paths": ("self.guardadas.get(ruta)", 'self.guardadas.get("/libro")', "¿Se podía guardar, y seguía fresca?"),
     "no class": ("Cache = 3", "se pide una clase"),
 }
 

@@ -27,21 +27,13 @@ RIGHT = {
                         self.sano = False
                 if self.sano != antes:
                     self.a("sano" if self.sano else "caído")
-        """,
+        """
 }
 
 WRONG = {
     "an exception comes out": ("except Exception", "except KeyError", "¿Qué significa que preguntar lance"),
-    "the first failure counts": (
-        "self.seguidos >= self.fallos",
-        "self.seguidos >= 1",
-        "¿Cuántos fallos van seguidos?",
-    ),
-    "one too many": (
-        "self.seguidos >= self.fallos",
-        "self.seguidos > self.fallos",
-        "¿Cuántos fallos van seguidos?",
-    ),
+    "the first failure counts": ("self.seguidos >= self.fallos", "self.seguidos >= 1", "¿Cuántos fallos van seguidos?"),
+    "one too many": ("self.seguidos >= self.fallos", "self.seguidos > self.fallos", "¿Cuántos fallos van seguidos?"),
     "not in a row": ("0 if bien else", "self.seguidos if bien else", "¿Cuántos fallos van seguidos?"),
     "tells each time": (
         "elif self.sano and self.seguidos >= self.fallos",
@@ -52,16 +44,8 @@ WRONG = {
     "never healthy again": ("if bien and not self.sano", "if False", "Falta el aviso de que ya está sano"),
     "says nothing of recovery": ('self.avisar("sano")', "pass", "Falta el aviso de que ya está sano"),
     "other words": ('self.avisar("caído")', 'self.avisar("caida")', "se esperaba (1, ['caído'])"),
-    "begins down": (
-        "self.sano, self.seguidos = True, 0",
-        "self.sano, self.seguidos = False, 0",
-        "¿Cuántos fallos van",
-    ),
-    "asks twice": (
-        "bool(self.preguntar())",
-        "bool(self.preguntar() and self.preguntar())",
-        "¿Cuántas veces se pregunta",
-    ),
+    "begins down": ("self.sano, self.seguidos = True, 0", "self.sano, self.seguidos = False, 0", "¿Cuántos fallos van"),
+    "asks twice": ("bool(self.preguntar())", "bool(self.preguntar() and self.preguntar())", "¿Cuántas veces se pregunta"),
     "no class": ("Vigilante = 3", "se pide una clase"),
 }
 

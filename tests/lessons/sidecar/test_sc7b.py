@@ -7,7 +7,7 @@ SC7B = Master(
     same={
         "with open(ruta, 'a', encoding='utf-8') as archivo: → with open(ruta, 'a') as archivo:": (
             "UTF-8 is this system's own encoding"
-        ),
+        )
     },
 )
 
@@ -29,7 +29,7 @@ RIGHT = {
                 parar.wait(timeout=cada)
 
         from contextlib import suppress
-        """,
+        """
 }
 
 WRONG = {

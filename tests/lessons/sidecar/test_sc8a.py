@@ -19,16 +19,12 @@ RIGHT = {
                         return False
                     self._restan = self._cada
                     return True
-        """,
+        """
 }
 
 WRONG = {
     "without a lock": ("with self.candado", "if True", "Un hilo se paró a medio camino"),
-    "the first fails": (
-        "self.peticiones % self.cada == 0",
-        "self.peticiones % self.cada == 1",
-        "¿Cuál es la primera",
-    ),
+    "the first fails": ("self.peticiones % self.cada == 0", "self.peticiones % self.cada == 1", "¿Cuál es la primera"),
     "once": ("self.peticiones % self.cada == 0", "self.peticiones == self.cada", "¿Cuál es la primera"),
     "all after": ("self.peticiones % self.cada == 0", "self.peticiones >= self.cada", "¿Cuál es la primera"),
     "the failed one does not count": (
@@ -36,11 +32,7 @@ WRONG = {
         "toca = self.peticiones % self.cada == 0; self.peticiones -= toca; return toca",
         "¿Cuenta todas, también la que falla?",
     ),
-    "a number": (
-        "return self.peticiones % self.cada == 0",
-        "return int(self.peticiones % self.cada == 0)",
-        "Devolvió un número",
-    ),
+    "a number": ("return self.peticiones % self.cada == 0", "return int(self.peticiones % self.cada == 0)", "Devolvió un número"),
     "reads outside": (
         "            self.peticiones += 1\n            return self.peticiones % self.cada == 0",
         "            self.peticiones += 1\n        return self.peticiones % self.cada == 0",

@@ -39,11 +39,7 @@ RIGHT = {
 
 WRONG = {
     "repeats a POST": ('"DELETE"}', '"DELETE", "POST"}', "¿Qué pasa si la primera sí llegó, y era un cobro?"),
-    "repeats a PATCH": (
-        '"DELETE"}',
-        '"DELETE", "PATCH"}',
-        "¿Qué pasa si la primera sí llegó, y era un cobro?",
-    ),
+    "repeats a PATCH": ('"DELETE"}', '"DELETE", "PATCH"}', "¿Qué pasa si la primera sí llegó, y era un cobro?"),
     "only GET": ('{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}', '{"GET"}', "Ha preguntado de menos"),
     "repeats a 500": ("(502, 503, 504)", "(500, 502, 503, 504)", "Ha preguntado de más"),
     "repeats what is not there": ("(502, 503, 504)", "(404, 502, 503, 504)", "Ha preguntado de más"),
@@ -51,11 +47,7 @@ WRONG = {
     "one more": ("quedan = intentos", "quedan = 1 + intentos", "Ha preguntado de más"),
     "any error": ("except ConnectionError", "except Exception", "un error que no es de conexión"),
     "no error": ("except ConnectionError", "except KeyError", "Ha preguntado de menos"),
-    "swallows the last": (
-        "                raise\n",
-        "                return 502\n",
-        "¿Qué recibe quien llamó",
-    ),
+    "swallows the last": ("                raise\n", "                return 502\n", "¿Qué recibe quien llamó"),
     "nothing": ("return estado", "return", "¿Qué recibe quien llamó"),
     "no function": ("recuperar = 503", "se pide"),
 }

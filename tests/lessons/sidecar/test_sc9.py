@@ -28,36 +28,20 @@ RIGHT = {
                     except ConnectionError:
                         continue
                 return (502, "no")
-        """,
+        """
 }
 
 _TURN = "with self.candado:\n                instancia"
 WRONG = {
-    "anybody": (
-        'if esquema != "Bearer" or usuario is None',
-        "if usuario is None and ficha",
-        "¿Quién ha entrado",
-    ),
-    "any scheme": (
-        'esquema != "Bearer" or usuario is None',
-        "usuario is None",
-        "¿Quién ha entrado sin una ficha conocida?",
-    ),
+    "anybody": ('if esquema != "Bearer" or usuario is None', "if usuario is None and ficha", "¿Quién ha entrado"),
+    "any scheme": ('esquema != "Bearer" or usuario is None', "usuario is None", "¿Quién ha entrado sin una ficha conocida?"),
     "contains": ("self.fichas.get(ficha)", 'self.fichas.get(ficha.split(" ")[0])', "¿Quién ha entrado sin"),
     "needs the header": ('cabeceras.get("Authorization", "")', 'cabeceras["Authorization"]', "KeyError"),
     "403": ("return 401", "return 403", "¿Quién ha entrado"),
     "the token goes on": ("ruta, usuario)", "ruta, ficha)", "se le pregunta"),
     "always the first": ("self.turno += 1", "pass", "¿De quién era el turno"),
-    "begins at the second": (
-        "self.turno, self.candado = 0",
-        "self.turno, self.candado = 1",
-        "¿De quién era el turno",
-    ),
-    "does not go on": (
-        "except ConnectionError",
-        "except KeyError",
-        "¿Qué llega al cliente cuando algo falla detrás?",
-    ),
+    "begins at the second": ("self.turno, self.candado = 0", "self.turno, self.candado = 1", "¿De quién era el turno"),
+    "does not go on": ("except ConnectionError", "except KeyError", "¿Qué llega al cliente cuando algo falla detrás?"),
     "gives up": (
         "            except ConnectionError:\n                pass",
         "            except ConnectionError:\n                break",

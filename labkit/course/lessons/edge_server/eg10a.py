@@ -9,13 +9,7 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.races import Overtaking
 from labkit.waiting import ManualClock
 
-LIMIT = Exercise(
-    "EG-10a",
-    writes="Limite",
-    call="Limite(maximo, segundos, reloj)",
-    methods=("permitir(cliente)",),
-    deadline=15,
-)
+LIMIT = Exercise("EG-10a", writes="Limite", call="Limite(maximo, segundos, reloj)", methods=("permitir(cliente)",), deadline=15)
 
 
 class Model:
@@ -43,10 +37,7 @@ LIMIT.stories(
     length=5,
     hints=[
         (lambda d: d.found.value is True or d.found.value is False, "Se pide cuántos segundos faltan."),
-        (
-            lambda d: d.wanted.value == 0 and "luis" in d.last and "ana" in " ".join(d.steps),
-            "¿Tiene cada cliente su cuenta?",
-        ),
+        (lambda d: d.wanted.value == 0 and "luis" in d.last and "ana" in " ".join(d.steps), "¿Tiene cada cliente su cuenta?"),
         (lambda d: d.found.value == 0, "¿Cuántas pasaron en la última ventana?"),
         (lambda d: d.wanted.value == 0, "¿Cuándo deja de contar la más antigua? ¿Cuenta lo rechazado?"),
     ],

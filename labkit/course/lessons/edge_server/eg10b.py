@@ -65,12 +65,7 @@ def from_so_many_threads(target: Target) -> None:
 def only_this_machine(target: Target) -> None:
     service = target.open()
     port = service.url.rpartition(":")[2]
-    for url in (
-        f"http://localhost:{port}/x",
-        f"https://127.0.0.1:{port}/x",
-        "http://127.0.0.1.example:1/x",
-        "x",
-    ):
+    for url in (f"http://localhost:{port}/x", f"https://127.0.0.1:{port}/x", "http://127.0.0.1.example:1/x", "x"):
         target.doing = url
         _refused(target, f"con el destino {url.replace(port, '…')}", url, 3, 1)
 

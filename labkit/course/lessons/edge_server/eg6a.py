@@ -43,10 +43,7 @@ class Office(Scene):
             token = self.token()
             self.expect(jwt.get_unverified_header(token).get("alg") == "HS256", "el token no está firmado con HS256.")
             return jwt.decode(
-                token,
-                self.secret,
-                algorithms=["HS256"],
-                options={"verify_aud": False, "verify_exp": False, "verify_sub": False},
+                token, self.secret, algorithms=["HS256"], options={"verify_aud": False, "verify_exp": False, "verify_sub": False}
             )
         except jwt.InvalidTokenError as error:
             self.fail(f"el token no se deja verificar con SECRETO: {type(error).__name__}.")

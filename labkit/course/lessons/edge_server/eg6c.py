@@ -45,10 +45,7 @@ _HEADERS: dict[str, Pairs] = {
 
 PASSAGE.stories(
     model,
-    world=lambda: {
-        **{name: list(pairs) for name, pairs in _HEADERS.items()},
-        "verificar": {"abc": "ana", "xyz": "luis"}.get,
-    },
+    world=lambda: {**{name: list(pairs) for name, pairs in _HEADERS.items()}, "verificar": {"abc": "ana", "xyz": "luis"}.get},
     steps=[f"abrir_paso({name}, verificar)" for name in _HEADERS],
     hints=[
         (lambda d: "dice" in d.last, "¿Quién ha escrito ese X-User, el borde o el cliente?"),

@@ -92,10 +92,7 @@ def one_request(desk: Desk) -> None:
     (entry,) = desk.lines(1)
     desk.expect("secreta" not in f"{entry}", f"se anotó lo que va detrás de «?»: {entry['ruta']}")
     for key, wanted in (("quien", "127.0.0.1"), ("metodo", "GET"), ("ruta", "/libros/42"), ("estado", 200)):
-        desk.expect(
-            entry[key] == wanted and type(entry[key]) is type(wanted),
-            f"«{key}» vale {entry[key]!r} y no {wanted!r}.",
-        )
+        desk.expect(entry[key] == wanted and type(entry[key]) is type(wanted), f"«{key}» vale {entry[key]!r} y no {wanted!r}.")
     try:
         when = datetime.fromisoformat(entry["cuando"])
     except (ValueError, TypeError):

@@ -75,16 +75,7 @@ ROUTES.stories(
     world=lambda: _world({each: address for each, address in _A.items() if each != "/"}),
     steps=[
         f"destino({path!r})"
-        for path in (
-            "/libros",
-            "/libros/42",
-            "/libros/",
-            "/librosviejos",
-            "/libros/viejos/1",
-            "/otros",
-            "/libro",
-            "/",
-        )
+        for path in ("/libros", "/libros/42", "/libros/", "/librosviejos", "/libros/viejos/1", "/otros", "/libro", "/")
     ],
     think="¿Qué prefijos encajan, y cuál es el más largo?",
     situation="con dos prefijos",

@@ -6,11 +6,7 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.races import Overtaking
 
 SLUICE = Exercise(
-    "EG-9",
-    writes="Compuerta",
-    call="Compuerta(sitios, reserva)",
-    methods=("entrar(prioridad)", "salir(donde)"),
-    deadline=15,
+    "EG-9", writes="Compuerta", call="Compuerta(sitios, reserva)", methods=("entrar(prioridad)", "salir(donde)"), deadline=15
 )
 
 
@@ -62,11 +58,7 @@ SLUICE.races(
     Overtaking("1, 0", ("entrar('alta')",), ("entrar('alta')",), think="¿Qué pasa entre mirar y ocupar?"),
     Overtaking("2, 0", ("entrar('baja')",), ("entrar('baja')",), think="¿Qué pasa entre mirar y ocupar?"),
     Overtaking(
-        "1, 0",
-        ("entrar('alta')",),
-        ("entrar('alta')",),
-        before=("entrar('alta')",),
-        think="¿Y la cuenta de descartadas?",
+        "1, 0", ("entrar('alta')",), ("entrar('alta')",), before=("entrar('alta')",), think="¿Y la cuenta de descartadas?"
     ),
     Overtaking(
         "2, 0",

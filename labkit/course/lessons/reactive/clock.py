@@ -55,7 +55,4 @@ async def cancelled_after(case: Case, seconds: float, coroutine: Coroutine[Any, 
     task.cancel()
     await asyncio.wait([task], timeout=100)
     case.expect(task.done(), "la cancelaron y siguió trabajando: ¿quién se quedó con CancelledError?")
-    case.expect(
-        task.cancelled(),
-        "la cancelaron y la cancelación no salió de ella: ¿qué hace tu código con CancelledError?",
-    )
+    case.expect(task.cancelled(), "la cancelaron y la cancelación no salió de ella: ¿qué hace tu código con CancelledError?")

@@ -16,12 +16,7 @@ class Pipe(Scene):
     """Both ends of the pipeline, with what each did."""
 
     def begin(
-        self,
-        items: Iterable[Any],
-        make: float = 0.0,
-        use: float = 0.0,
-        error: Exception | None = None,
-        fails_at: Any = None,
+        self, items: Iterable[Any], make: float = 0.0, use: float = 0.0, error: Exception | None = None, fails_at: Any = None
     ) -> None:
         self.items, self.make, self.use = list(items), make, use
         self.error, self.fails_at, self.consumer_error = error, fails_at, KeyError("consumir")
@@ -97,13 +92,9 @@ def bounded(pipe: Pipe) -> None:
         pipe.begin(range(30), use=1)
         pipe.run_well(limit)
         waiting = max(pipe.ahead) - 2  # one in the hand of each side
+        pipe.expect(waiting <= limit, f"con maximo={limit} llegaron a esperar {waiting} cosas en medio: ¿quién frena al rápido?")
         pipe.expect(
-            waiting <= limit,
-            f"con maximo={limit} llegaron a esperar {waiting} cosas en medio: ¿quién frena al rápido?",
-        )
-        pipe.expect(
-            waiting >= limit - 1,
-            f"con maximo={limit} el que produce no se adelantó lo que puede: ¿cuántas caben en medio?",
+            waiting >= limit - 1, f"con maximo={limit} el que produce no se adelantó lo que puede: ¿cuántas caben en medio?"
         )
 
 
@@ -113,8 +104,7 @@ def consumer_fails(pipe: Pipe) -> None:
         pipe.begin(range(1, 20), make=make, use=1, fails_at=3)
         error = pipe.run(2)
         pipe.expect(
-            error is not None and clock.holds(error, pipe.consumer_error),
-            f"salió {error!r}: se pide la excepción de consumir",
+            error is not None and clock.holds(error, pipe.consumer_error), f"salió {error!r}: se pide la excepción de consumir"
         )
         pipe.equal(pipe.used, [1, 2, 3], "consumir falló con el 3 y se consumió {found}")
         pipe.expect(pipe.took <= 3 * (make + 1) + 0.1, "consumir falló y tuberia aún esperó: ¿a qué?")
@@ -126,10 +116,7 @@ def producer_fails(pipe: Pipe) -> None:
         wanted = ConnectionError("producir")
         pipe.begin([1, 2, 3], use=use, error=wanted)
         error = pipe.run(5)
-        pipe.expect(
-            error is not None and clock.holds(error, wanted),
-            f"salió {error!r}: se pide la excepción de producir",
-        )
+        pipe.expect(error is not None and clock.holds(error, wanted), f"salió {error!r}: se pide la excepción de producir")
         pipe.equal(pipe.used, [1, 2, 3], "producir dio [1, 2, 3] antes de fallar y se consumió {found}")
         pipe.equal(pipe.done, 3, "se consumieron del todo {found} de las 3 que dio")
 

@@ -60,13 +60,7 @@ class Purchase(Scene):
         return clock.virtually(self, main())
 
 
-BUY = Exercise(
-    "RX-6",
-    writes="comprar",
-    call="comprar(plazo, inventario, pagos, envios)",
-    coroutine=True,
-    scene=Purchase,
-)
+BUY = Exercise("RX-6", writes="comprar", call="comprar(plazo, inventario, pagos, envios)", coroutine=True, scene=Purchase)
 
 
 @BUY.case("con tiempo de sobra")
@@ -101,10 +95,7 @@ def too_late(purchase: Purchase) -> None:
         purchase.begin()
         found, made = purchase.buy(seconds), f"con plazo={seconds:g}"
         purchase.expect(isinstance(found, TimeoutError), f"{made} salió {found!r}: se pide TimeoutError")
-        purchase.expect(
-            abs(purchase.took - seconds) < 0.01,
-            f"{made} acabó a los {purchase.took:g} s: ¿para quién es el plazo?",
-        )
+        purchase.expect(abs(purchase.took - seconds) < 0.01, f"{made} acabó a los {purchase.took:g} s: ¿para quién es el plazo?")
         begun = sorted(NAMES[: 1 if seconds < 1 else 3])
         purchase.equal(sorted(purchase.began), begun, f"{made} se llamó a {{found}}: se esperaba {{wanted}}")
 
@@ -118,10 +109,7 @@ def one_fails(purchase: Purchase) -> None:
         found = purchase.buy(100)
         right = isinstance(found, Exception) and clock.holds(found, error)
         purchase.expect(right, f"si {name} falla, salió {found!r}: se pide su excepción")
-        purchase.expect(
-            purchase.took <= took + 0.01,
-            f"{name} falló y comprar aún esperó {purchase.took - took:g} s: ¿a quién?",
-        )
+        purchase.expect(purchase.took <= took + 0.01, f"{name} falló y comprar aún esperó {purchase.took - took:g} s: ¿a quién?")
         if name == "inventario":
             purchase.equal(list(purchase.began), ["inventario"], "si inventario falla, se llamó también: {found}")
 

@@ -40,10 +40,7 @@ SENDER.stories(
     steps=["publicar('a')", "desde(0)", "desde(1)", "desde(2)"],
     length=5,
     hints=[
-        (
-            lambda d: d.steps in (("desde(1)",), ("publicar('a')", "desde(2)")),
-            "¿Se ha publicado ya ese número?",
-        ),
+        (lambda d: d.steps in (("desde(1)",), ("publicar('a')", "desde(2)")), "¿Se ha publicado ya ese número?"),
         (lambda d: d.steps[-1].startswith("publicar"), "¿Por qué número va?"),
     ],
     think="¿Cuáles se publicaron después, y cuáles siguen guardadas?",
@@ -67,8 +64,4 @@ def holds_no_more(case: Case, sender: Any) -> None:
     del item
     case.expect(len(alive) <= 10, f"con maximo=10 siguen en memoria {len(alive)} publicaciones: ¿quién las guarda?")
     sender.desde(0).clear()
-    case.equal(
-        len(sender.desde(0)),
-        10,
-        "quien vacía la lista que recibió deja en la emisora {found} de 10 publicaciones",
-    )
+    case.equal(len(sender.desde(0)), 10, "quien vacía la lista que recibió deja en la emisora {found} de 10 publicaciones")

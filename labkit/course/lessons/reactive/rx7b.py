@@ -26,10 +26,7 @@ class Live(Scene):
 
         self.sender.desde = counted  # type: ignore[assignment, method-assign]
         app = self.answer(self.sender)
-        self.expect(
-            isinstance(app, web.Application),
-            f"tu función devolvió {kind(app)}: se pide la aplicación de aiohttp entera",
-        )
+        self.expect(isinstance(app, web.Application), f"tu función devolvió {kind(app)}: se pide la aplicación de aiohttp entera")
         self.service = self.serve(app)
 
     def listen(self, after: str | None = None, *, slow: bool = False) -> Reader:
@@ -129,7 +126,4 @@ def leaves(live: Live) -> None:
         time.sleep(0.2)
         return live.looks == before
 
-    live.expect(
-        live.eventually(quiet),
-        "se fue y su manejador sigue mirando la emisora: ¿qué hace cuando no puede escribir?",
-    )
+    live.expect(live.eventually(quiet), "se fue y su manejador sigue mirando la emisora: ¿qué hace cuando no puede escribir?")

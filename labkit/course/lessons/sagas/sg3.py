@@ -81,8 +81,7 @@ def follow(case: Case, execute: Execute, scripts: list[tuple[Way, ...]], think: 
         found = execute(services.steps)
         result, calls = wanted(ways)
         case.expect(
-            services.calls == calls,
-            f"con {told or 'ningún paso'}, llamó a: {', '.join(services.calls) or 'nadie'}. {think}",
+            services.calls == calls, f"con {told or 'ningún paso'}, llamó a: {', '.join(services.calls) or 'nadie'}. {think}"
         )
         case.expect(
             isinstance(found, tuple | list) and len(found) == 2 and (found[0], list(found[1] or ())) == result,
@@ -112,9 +111,7 @@ def unknown(case: Case, execute: Execute) -> None:
 
 
 @IN_REVERSE.case(
-    "si una compensación falla",
-    raised="¿qué pasa cuando falla la propia compensación?",
-    late="¿cuándo deja de repetirse?",
+    "si una compensación falla", raised="¿qué pasa cuando falla la propia compensación?", late="¿cuándo deja de repetirse?"
 )
 def failing_compensation(case: Case, execute: Execute) -> None:
     follow(

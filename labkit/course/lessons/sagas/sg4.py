@@ -11,11 +11,7 @@ from labkit.exercises.stories import Difference
 from labkit.patterns.saga import Refused
 
 ONCE = Exercise(
-    "SG-4",
-    writes="UnaVez",
-    call="UnaVez()",
-    methods=("hacer(clave, trabajo)", "deshacer(clave, trabajo)"),
-    deadline=10,
+    "SG-4", writes="UnaVez", call="UnaVez()", methods=("hacer(clave, trabajo)", "deshacer(clave, trabajo)"), deadline=10
 )
 
 
@@ -73,11 +69,7 @@ def world() -> Mapping[str, Any]:
 def two_services(case: Case, once: Any) -> None:
     first, second = once(), once()
     answers = [each.hacer("p-1", lambda each=each: id(each)) for each in (first, second)]
-    case.equal(
-        answers,
-        [id(first), id(second)],
-        "la segunda memoria contestó lo que había hecho la primera: ¿qué comparten dos?",
-    )
+    case.equal(answers, [id(first), id(second)], "la segunda memoria contestó lo que había hecho la primera: ¿qué comparten dos?")
 
 
 def _broke_off(d: Difference) -> bool:

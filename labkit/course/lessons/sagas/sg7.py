@@ -41,10 +41,7 @@ class Desk(Scene):
         return orders, [text for (text,) in self.base.execute("SELECT mensaje FROM salida ORDER BY orden")]
 
     def expect_rows(self, orders: list[str], messages: list[str], where: str, think: str) -> None:
-        self.expect(
-            not self.base.in_transaction,
-            f"{where} quedó una transacción abierta: ¿quién la cierra en todos los casos?",
-        )
+        self.expect(not self.base.in_transaction, f"{where} quedó una transacción abierta: ¿quién la cierra en todos los casos?")
         found = self.rows()
         self.expect(found == (orders, messages), f"{where} hay pedidos {found[0]} y mensajes {found[1]}. {think}")
 
@@ -127,12 +124,7 @@ def stops_at(desk: Desk, error: BaseException, where: str) -> None:
 
     desk.expect_raised(type(error), lambda: desk.deliver(send), where)
     desk.equal(desk.sent, ["mensaje 1", "mensaje 2"], f"{where} se envió {{found}}: ¿y el orden?")
-    desk.expect_rows(
-        ["p-1", "p-2", "p-3"],
-        ["mensaje 2", "mensaje 3"],
-        where,
-        "¿Cuándo se sabe que un mensaje se ha enviado?",
-    )
+    desk.expect_rows(["p-1", "p-2", "p-3"], ["mensaje 2", "mensaje 3"], where, "¿Cuándo se sabe que un mensaje se ha enviado?")
     desk.sent.clear()
     desk.equal(desk.deliver(), 2, f"{where} y después todo va bien: repartir devolvió {{found}}")
     desk.equal(desk.sent, ["mensaje 2", "mensaje 3"], f"{where} y después se envió {{found}}")

@@ -47,14 +47,7 @@ def model(pasar: Handler, apuntar: Callable[[Any], Any], reloj: Callable[[], flo
             status = 499
             raise
         finally:
-            apuntar(
-                {
-                    "metodo": peticion.method,
-                    "ruta": peticion.path,
-                    "estado": status,
-                    "segundos": reloj() - began,
-                }
-            )
+            apuntar({"metodo": peticion.method, "ruta": peticion.path, "estado": status, "segundos": reloj() - began})
 
     return manejar
 
@@ -97,10 +90,7 @@ def world() -> dict[str, Any]:
 def returns_a_function(case: Case, con_log: Callable[..., Any]) -> None:
     names = world()
     made = con_log(names["pasar"], names["apuntar"], names["reloj"])
-    case.expect(
-        callable(made),
-        f"con_log devolvió {kind(made)}: se pide una función de corrutina, manejar(peticion)",
-    )
+    case.expect(callable(made), f"con_log devolvió {kind(made)}: se pide una función de corrutina, manejar(peticion)")
 
 
 def _noted(d: Difference) -> tuple[list[Any], list[Any]]:

@@ -8,12 +8,7 @@ from typing import Any
 from labkit.exercises.exercise import Exercise
 from labkit.exercises.stories import Difference
 
-WATCH = Exercise(
-    "SC-7a",
-    writes="Vigilante",
-    call="Vigilante(preguntar, avisar, fallos)",
-    methods=("comprobar()",),
-)
+WATCH = Exercise("SC-7a", writes="Vigilante", call="Vigilante(preguntar, avisar, fallos)", methods=("comprobar()",))
 
 
 class Model:
@@ -61,12 +56,7 @@ def _world() -> dict[str, Any]:
         thing.comprobar()
         return service.asked, list(service.told)
 
-    return {
-        "preguntar": service.preguntar,
-        "avisar": service.told.append,
-        "ver": ver,
-        "CORTA": ConnectionError("no contesta"),
-    }
+    return {"preguntar": service.preguntar, "avisar": service.told.append, "ver": ver, "CORTA": ConnectionError("no contesta")}
 
 
 def _told(d: Difference) -> tuple[list[str], list[str]]:
@@ -89,10 +79,7 @@ WATCH.stories(
             lambda d: _told(d)[0][:-1] == _told(d)[1] and _told(d)[0][-1] in ("sano", *_told(d)[1][-1:]),
             "Ha avisado: ¿ha cambiado algo desde el último aviso?",
         ),
-        (
-            lambda d: _told(d)[1][:-1] == _told(d)[0] and _told(d)[1][-1] == "sano",
-            "Falta el aviso de que ya está sano.",
-        ),
+        (lambda d: _told(d)[1][:-1] == _told(d)[0] and _told(d)[1][-1] == "sano", "Falta el aviso de que ya está sano."),
         (lambda d: len(_told(d)[0]) != len(_told(d)[1]), "¿Cuántos fallos van seguidos?"),
     ],
     situation="al comprobar",

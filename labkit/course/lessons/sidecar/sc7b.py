@@ -14,11 +14,7 @@ from typing import Any
 from labkit.exercises.exercise import Case, Exercise, wait_for
 from labkit.exercises.wording import many, shown
 
-NOTICES = Exercise(
-    "SC-7b",
-    writes=("crear_avisos", "vigilar"),
-    call=("crear_avisos(ruta)", "vigilar(comprobar, cada, parar)"),
-)
+NOTICES = Exercise("SC-7b", writes=("crear_avisos", "vigilar"), call=("crear_avisos(ruta)", "vigilar(comprobar, cada, parar)"))
 
 
 @NOTICES.case("con dos avisos", raised="¿qué devuelve crear_avisos, y qué hace con cada texto?")
@@ -44,9 +40,7 @@ def console_and_file(case: Case, crear_avisos: Callable[..., Any], vigilar: Any)
 
 
 @NOTICES.case(
-    "al vigilar",
-    raised="¿qué pasa si comprobar lanza una excepción?",
-    late="¿cómo se entera vigilar de que hay que parar?",
+    "al vigilar", raised="¿qué pasa si comprobar lanza una excepción?", late="¿cómo se entera vigilar de que hay que parar?"
 )
 def goes_on_until_told(case: Case, crear_avisos: Any, vigilar: Callable[..., Any]) -> None:
     asked, stop = threading.Semaphore(0), threading.Event()

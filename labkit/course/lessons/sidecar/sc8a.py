@@ -32,12 +32,6 @@ FAULT.stories(
 
 FAULT.races(
     Model,
-    Overtaking(
-        "2",
-        ("toca()",),
-        ("toca()",),
-        after=("toca()",),
-        think="¿Qué leyó un hilo que el otro cambió después?",
-    ),
+    Overtaking("2", ("toca()",), ("toca()",), after=("toca()",), think="¿Qué leyó un hilo que el otro cambió después?"),
     sees=["peticiones"],
 )

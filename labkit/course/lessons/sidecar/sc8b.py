@@ -81,10 +81,7 @@ RECOVER.stories(
         )
     ],
     hints=[
-        (
-            lambda d: "POST" in d.last or "PATCH" in d.last,
-            "¿Qué pasa si la primera sí llegó, y era un cobro?",
-        ),
+        (lambda d: "POST" in d.last or "PATCH" in d.last, "¿Qué pasa si la primera sí llegó, y era un cobro?"),
         (lambda d: "ERROR" in d.last, "¿Arregla otro intento un error que no es de conexión?"),
         (lambda d: _asked(d)[0] > _asked(d)[1], "Ha preguntado de más: ¿cuándo sirve repetir?"),
         (lambda d: _asked(d)[0] < _asked(d)[1], "Ha preguntado de menos: ¿cuántos intentos quedaban?"),

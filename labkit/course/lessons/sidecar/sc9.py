@@ -10,11 +10,7 @@ from labkit.exercises.races import Overtaking
 from labkit.exercises.stories import Difference
 
 ENTRANCE = Exercise(
-    "SC-9",
-    writes="Entrada",
-    call="Entrada(fichas, instancias, preguntar)",
-    methods=("atender(cabeceras, ruta)",),
-    deadline=10,
+    "SC-9", writes="Entrada", call="Entrada(fichas, instancias, preguntar)", methods=("atender(cabeceras, ruta)",), deadline=10
 )
 
 Answer = tuple[int, Any]
@@ -88,10 +84,7 @@ _HINTS: list[tuple[Callable[[Difference], object], str]] = [
     (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin una ficha conocida?"),
     (lambda d: d.found.value["responde"] == 401, "¿Por qué no se le conoce?"),
     (lambda d: len(_asked(d)[0]) < len(_asked(d)[1]), "¿Quedaba otra instancia a quien preguntar?"),
-    (
-        lambda d: len(_asked(d)[0]) > len(_asked(d)[1]),
-        "¿Cuántas veces se pregunta a cada una por una petición?",
-    ),
+    (lambda d: len(_asked(d)[0]) > len(_asked(d)[1]), "¿Cuántas veces se pregunta a cada una por una petición?"),
     (lambda d: _asked(d)[0] != _asked(d)[1], "¿De quién era el turno, y qué se le pregunta?"),
 ]
 
