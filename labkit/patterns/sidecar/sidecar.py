@@ -79,8 +79,6 @@ class Sidecar:
             yield
         finally:
             await self.monitor.stop()
-            if self.cache is not None:
-                await self.cache.close()
             if self._discovery is not None:
                 await self._discovery.close()
                 self._discovery = None

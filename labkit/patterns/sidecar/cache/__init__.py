@@ -3,8 +3,8 @@
 `rules` reads headers and judges, with no state and no clock of its own; `store` keeps answers in memory,
 bounded; `cache` passes requests through both, asks once for many waiters and validates what is stale.
 
-Sources: RFC 9111 (HTTP caching), RFC 9110 (13: conditional requests, 14: ranges), RFC 5861 (stale-if-error,
-stale-while-revalidate), RFC 9211 (Cache-Status).
+Sources: RFC 9111 (HTTP caching), RFC 9110 (13: conditional requests, 14: ranges), RFC 5861 (4:
+stale-if-error), RFC 9211 (Cache-Status).
 """
 
 from labkit.patterns.sidecar.cache.cache import Cache, CacheStats

@@ -46,6 +46,15 @@ class CacheStats:
     invalidated: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """One question to the service: when it began, the invalidations by then, and whether it is over."""
+
+    began: float
+    invalidations: int
+    over: asyncio.Event
+
+
 class Cache:
     """A shared cache before a service.
 
@@ -71,14 +80,8 @@ class Cache:
         self._stale_if_error = stale_if_error
         self._clock = clock
         self._wall = wall
-        self._fetching: dict[Key, asyncio.Event] = {}
-        self._background: set[asyncio.Task[None]] = set()
-
-    async def close(self) -> None:
-        """Cancel what is validated in the background."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        self._fetching: dict[Key, _Fetch] = {}
+        self._invalidations = 0
 
     async def serve(self, call: Call) -> web.StreamResponse:
         """Answer from the cache where that is right, else through it. Raises as `Proxy.ask`."""
@@ -96,14 +99,10 @@ class Cache:
             return await self._send_stored(call, stored, "hit")
         if "only-if-cached" in asked:
             raise UpstreamFault(504, "destination_unavailable", messages.ONLY_IF_CACHED, sent=False)
-        if stored is not None and not asked and self._may_lag(stored):
-            self._validate_behind(call, key, stored)
-            self.stats.stale += 1
-            return await self._send_stored(call, stored, "hit; detail=stale")
         waitable = call.method == "GET" and not asked and not _tied_to_a_user(call.headers)
         if waitable and (fetching := self._fetching.get(key)) is not None:
             self.stats.waited += 1
-            await fetching.wait()
+            await fetching.over.wait()
             stored = self.store.find(key, call.headers)
             if stored is not None and self._fresh_enough(stored, asked):
                 self.stats.hits += 1
@@ -125,12 +124,6 @@ class Cache:
             return asked["max-stale"] is None or age - lifetime <= (asked.seconds("max-stale") or 0.0)
         return False
 
-    def _may_lag(self, stored: Stored) -> bool:
-        window = stored.directives.seconds("stale-while-revalidate")
-        if window is None or stored.never_stale() or stored.outdated:
-            return False
-        return stored.age(self._clock()) - stored.lifetime() <= window
-
     def _may_stand_in(self, stored: Stored | None, asked: Directives, *, reached: bool) -> bool:
         """Tell whether a stale answer is better than this error (RFC 5861, 4; RFC 9111, 4.2.4)."""
         if stored is None or stored.never_stale() or stored.outdated or "no-cache" in asked:
@@ -144,7 +137,7 @@ class Cache:
     # Asking the service
 
     async def _fetch(self, call: Call, key: Key, stored: Stored | None, waitable: bool) -> web.StreamResponse:
-        mine = asyncio.Event()
+        mine = _Fetch(self._clock(), self._invalidations, asyncio.Event())
         if waitable:
             self._fetching.setdefault(key, mine)
         try:
@@ -152,14 +145,12 @@ class Cache:
         finally:
             self._release(key, mine)
 
-    def _release(self, key: Key, mine: asyncio.Event) -> None:
+    def _release(self, key: Key, mine: _Fetch) -> None:
         if self._fetching.get(key) is mine:
             del self._fetching[key]
-        mine.set()
+        mine.over.set()
 
-    async def _ask(
-        self, call: Call, key: Key, stored: Stored | None, mine: asyncio.Event
-    ) -> web.StreamResponse:
+    async def _ask(self, call: Call, key: Key, stored: Stored | None, mine: _Fetch) -> web.StreamResponse:
         asked, original = Directives(call.headers), call.headers
         conditions = stored.validators() if stored is not None and "Range" not in original else {}
         if conditions:
@@ -167,7 +158,6 @@ class Cache:
             for name in _CONDITIONS:
                 call.headers.popall(name, None)
             call.headers.update(conditions)
-        began = self._clock()
         try:
             answer = await self._proxy.ask(call)
         except UpstreamFault:
@@ -177,34 +167,25 @@ class Cache:
                 return await self._send_stored(call, stored, "hit; detail=stale-if-error")
             raise
         async with answer:
-            if (
-                answer.status >= 500
-                and stored is not None
-                and self._may_stand_in(stored, asked, reached=True)
-            ):
+            failed = answer.status >= 500
+            if failed and stored is not None and self._may_stand_in(stored, asked, reached=True):
                 self.stats.stale += 1
                 call.headers = original
                 return await self._send_stored(call, stored, "hit; detail=stale-if-error")
             if answer.status == 304 and conditions and stored is not None:
                 self.stats.validated += 1
-                fresh = self._freshened(key, stored, answer, began)
+                fresh = self._freshened(key, stored, answer, mine)
                 call.headers = original
                 return await self._send_stored(call, fresh, "hit; fwd=stale; fwd-status=304")
             self.stats.misses += 1
             if call.method == "HEAD":
                 self._note_head(key, answer)
-            return await self._send_and_store(call, key, answer, original, began, mine)
+            return await self._send_and_store(call, key, answer, original, mine)
 
     async def _send_and_store(
-        self,
-        call: Call,
-        key: Key,
-        answer: Answer,
-        request: CIMultiDict[str],
-        began: float,
-        mine: asyncio.Event,
+        self, call: Call, key: Key, answer: Answer, request: CIMultiDict[str], mine: _Fetch
     ) -> web.StreamResponse:
-        keep = self._candidate(call.method, request, answer, began)
+        keep = self._candidate(call.method, request, answer, mine.began)
         pieces: list[bytes] = []
         room = self._max_entry
 
@@ -226,8 +207,11 @@ class Cache:
             answer.tap = tap
         _say(answer.headers, self._proxy.name, "fwd=miss; stored" if keep is not None else "fwd=miss")
         response = await self._proxy.send(call, answer)
-        if keep is not None and not call.broken:
-            self._put(key, keep, pieces)
+        # What was invalidated meanwhile may be what this answer still tells.
+        if keep is not None and not call.broken and mine.invalidations == self._invalidations:
+            keep.body = b"".join(pieces)
+            self.store.put(key, keep)
+            self.stats.stored += 1
         return response
 
     def _candidate(
@@ -244,11 +228,6 @@ class Cache:
         stored = Stored(answer.status, answer.reason, CIMultiDict(headers), b"", now, age, selecting)
         return stored if worth_storing(stored) else None
 
-    def _put(self, key: Key, stored: Stored, pieces: list[bytes]) -> None:
-        stored.body = b"".join(pieces)
-        self.store.put(key, stored)
-        self.stats.stored += 1
-
     async def _pass_on(self, call: Call, key: Key) -> web.StreamResponse:
         """Ask without looking; what changes the service makes us forget (RFC 9111, 4.4)."""
         self.stats.bypassed += 1
@@ -259,7 +238,7 @@ class Cache:
 
     # What answers do to the store
 
-    def _freshened(self, key: Key, stored: Stored, answer: Answer, began: float) -> Stored:
+    def _freshened(self, key: Key, stored: Stored, answer: Answer, mine: _Fetch) -> Stored:
         etag = answer.headers.get("ETag")
         if etag is not None and not etag.startswith("W/") and etag != stored.headers.get("ETag"):
             return stored  # it speaks of another version: nothing that it says is ours (RFC 9111, 4.3.4)
@@ -271,7 +250,7 @@ class Cache:
             stored,
             headers=headers,
             answered=now,
-            initial_age=initial_age(answer.headers, now - began, self._wall()),
+            initial_age=initial_age(answer.headers, now - mine.began, self._wall()),
             outdated=False,
         )
         self.store.put(key, fresh)
@@ -287,6 +266,7 @@ class Cache:
                     stored.outdated = True
 
     def _invalidate(self, key: Key, answer: Answer) -> None:
+        self._invalidations += 1
         host, target = key
         targets = {target}
         for name in ("Location", "Content-Location"):
@@ -296,43 +276,6 @@ class Cache:
                     targets.add(parts.path + ("?" + parts.query if parts.query else ""))
         for one in targets:
             self.stats.invalidated += self.store.remove((host, one))
-
-    def _validate_behind(self, call: Call, key: Key, stored: Stored) -> None:
-        """Validate while the client has its answer already (RFC 5861, 3); one at a time for a key."""
-        if key in self._fetching:
-            return
-        mine = self._fetching[key] = asyncio.Event()
-        headers = CIMultiDict(call.headers)
-        for name in (*_CONDITIONS, "Range"):
-            headers.popall(name, None)
-        headers.update(stored.validators())
-        behind = replace(call, method="GET", headers=headers, deadline=None, attempts=[])
-
-        async def validate() -> None:
-            began = self._clock()
-            try:
-                async with await self._proxy.ask(behind) as answer:
-                    if answer.status == 304:
-                        self.stats.validated += 1
-                        self._freshened(key, stored, answer, began)
-                    elif answer.status < 500:
-                        self.store.remove(key)
-                        keep = self._candidate("GET", call.headers, answer, began)
-                        pieces: list[bytes] = []
-                        async for piece in answer.chunks():
-                            pieces.append(piece)
-                            if sum(map(len, pieces)) > self._max_entry:
-                                return
-                        if keep is not None:
-                            self._put(key, keep, pieces)
-            except UpstreamFault:
-                pass  # the next client asks again
-            finally:
-                self._release(key, mine)
-
-        task = asyncio.create_task(validate())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     # Answering from the store
 

@@ -200,7 +200,7 @@ def worth_storing(stored: Stored) -> bool:
     """Tell whether it may ever serve: it is fresh, can be validated, or may be used stale."""
     if stored.lifetime() > stored.initial_age or stored.validators():
         return True
-    return any(name in stored.directives for name in ("stale-if-error", "stale-while-revalidate"))
+    return "stale-if-error" in stored.directives
 
 
 def vary_names(headers: MultiMapping[str]) -> set[str]:
