@@ -2,7 +2,8 @@
 
 Every contestant stands in a process of its own before the same aiohttp service, in another: nothing (a direct
 call), a plain proxy of thirty lines on the same library, labkit's sidecar without and with all its features,
-and nginx as a plain proxy where Debian's package is installed.
+labkit's edge with all of its own, and nginx as a plain proxy where Debian's package is installed. Each
+request carries a token; the edge alone verifies it.
 
     python proxies.py KIND URL      # serves that kind before URL; prints its port, ends with its input
 """
@@ -10,7 +11,9 @@ and nginx as a plain proxy where Debian's package is installed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -27,8 +30,12 @@ import load
 import psutil
 from aiohttp import web
 
+from labkit.patterns.edge import Edge, Key, Route, Shedder, TokenBucket, Tokens, TrustedProxies
+
 DIRECT, PLAIN, NGINX = "direct", "30 lines of aiohttp", "nginx"
 BARE, FULL = "labkit, sidecar", "labkit, sidecar, all features"
+EDGE = "labkit, edge, all features"
+os.environ.setdefault("LABKIT_BENCH_SECRET", secrets.token_hex(32))  # the same for all the processes
 BODY = b"x" * 1_000
 CROWD = 1_000
 AIM = 1.3  # times the plain proxy's
@@ -87,11 +94,29 @@ def full(url: str) -> web.Application:
     )()
 
 
+def tokens() -> Tokens:
+    key = Key.from_environment("bench", "LABKIT_BENCH_SECRET")
+    return Tokens([key], issuer="bench", audience="edge", lifetime=86_400)
+
+
+def edge(url: str) -> web.Application:
+    log = open(os.devnull, "w")  # noqa: SIM115  # as long as the process
+    return Edge(
+        [Route("/", to=url, scope="read"), Route("/pagos", to=url), Route("/pagos/admin", to=url)],
+        tokens=tokens(),
+        limit=TokenBucket(1_000_000),
+        shedder=Shedder(CROWD),
+        trusted=TrustedProxies("10.0.0.0/8"),
+        log=lambda line: log.write(line + "\n"),
+    ).app()
+
+
 MAKERS: dict[str, Callable[[str], web.Application]] = {
     "service": service,
     PLAIN: plain,
     BARE: bare,
     FULL: full,
+    EDGE: edge,
 }
 
 
@@ -148,11 +173,16 @@ def all_of_them() -> Iterator[dict[str, tuple[str, psutil.Process]]]:
     with ExitStack() as stack:
         url, process = stack.enter_context(in_a_process("service"))
         found = {DIRECT: (url, process)}
-        for kind in (PLAIN, BARE, FULL):
+        for kind in (PLAIN, BARE, FULL, EDGE):
             found[kind] = stack.enter_context(in_a_process(kind, url))
         if shutil.which("nginx"):
             found[NGINX] = stack.enter_context(nginx(url))
         yield found
+
+
+@functools.cache
+def authorization() -> str:
+    return f"Bearer {tokens().issue('ana', ['read'])}"
 
 
 def latencies(url: str, seconds: float) -> list[float]:
@@ -160,7 +190,7 @@ def latencies(url: str, seconds: float) -> list[float]:
 
     async def measure() -> list[float]:
         times: list[float] = []
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers={"Authorization": authorization()}) as session:
             end = time.perf_counter() + seconds
             while (began := time.perf_counter()) < end:
                 async with session.get(url + "/x") as answer:
@@ -184,7 +214,9 @@ def measures(
         "p50, ms": {name: partial(percentile, url, 50) for name, (url, _) in contestants.items()},
         "p99, ms": {name: partial(percentile, url, 99) for name, (url, _) in contestants.items()},
         "ms of a request, 16 at once": {
-            name: lambda url=url: 1e3 / load.requests_per_second(url + "/x", seconds)[0]
+            name: lambda url=url: (
+                1e3 / load.requests_per_second(url + "/x", seconds, f"Authorization: {authorization()}")[0]
+            )
             for name, (url, _) in contestants.items()
         },
     }
@@ -200,7 +232,9 @@ def memory_of_a_crowd(url: str, process: psutil.Process) -> tuple[float, float]:
         try:
             for _ in range(CROWD):
                 reader, writer = await asyncio.open_connection(host, int(port))
-                writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+                writer.write(
+                    f"GET /x HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization()}\r\n\r\n".encode()
+                )
                 await reader.readuntil(b"\r\n\r\n")
                 writers.append(writer)
             return before / 1e6, process.memory_info().rss / 1e6

@@ -543,7 +543,7 @@ def bench_proxies(effort: Effort) -> None:
     with proxies.all_of_them() as contestants:
         for what, each in proxies.measures(contestants, effort.load_seconds).items():
             aims: list[tuple[str, str, Aim | None]] = [
-                (one, proxies.PLAIN, Aim(proxies.AIM)) for one in (proxies.BARE, proxies.FULL)
+                (one, proxies.PLAIN, Aim(proxies.AIM)) for one in (proxies.BARE, proxies.FULL, proxies.EDGE)
             ]
             peers_ = [(proxies.PLAIN, name, None) for name in (proxies.DIRECT, proxies.NGINX) if name in each]
             values = take_turns(effort.loads, each)

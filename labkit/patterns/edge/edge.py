@@ -13,6 +13,7 @@ A forged token counts against the address that it came from, so the limit is ask
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
@@ -93,6 +94,7 @@ class Edge:
         given = load(self.source) if self.source is not None else self.routes
         self.routes = given if isinstance(given, Routes) else Routes(cast("Iterable[Route]", given))
         self._under_way: Counter[str] = Counter()
+        self._counting = threading.Lock()
         Proxy(self.name)
         for name, kind, optional in _KINDS:
             given = getattr(self, name)
@@ -135,11 +137,15 @@ class Edge:
     @contextmanager
     def counted(self, urls: Collection[str]) -> Iterator[None]:
         """Count one request as under way with each of `urls`."""
-        self._under_way.update(urls)
+        with self._counting:
+            for url in urls:
+                self._under_way[url] += 1
         try:
             yield
         finally:
-            self._under_way.subtract(urls)
+            with self._counting:
+                for url in urls:
+                    self._under_way[url] -= 1
 
 
 _KINDS: tuple[tuple[str, type, bool], ...] = (

@@ -8,6 +8,7 @@ is removed, `Forwarded` too, and the chain is written anew for the service behin
 Sources: RFC 7239; MDN, "X-Forwarded-For" (selecting an IP address).
 """
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class TrustedProxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
 
+@functools.lru_cache(4096)
 def _parse(text: str) -> Address | None:
     """Return an address, without the port that may stand behind it; None for anything else."""
     text = text.strip()

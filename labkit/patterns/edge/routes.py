@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _PREFIX = re.compile(r"/|(/[A-Za-z0-9_.~!$&'()*+,;=:@-]+)+")
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f\\]")
 _CHARACTERS = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 
 
@@ -165,14 +166,14 @@ def path_segments(path: str) -> Segments:
     segments = tuple(part for part in decoded.split(b"/") if part)
     if _has_dots(segments):
         raise ClientFault(400, messages.DOTS)
-    if b"\\" in decoded or any(byte < 0x20 or byte == 0x7F for byte in decoded):
+    if _CONTROL.search(decoded):
         raise ClientFault(400, messages.CONTROL)
     return segments
 
 
 def _has_dots(segments: Segments) -> bool:
     # For some servers a parameter is no part of a name: to them "/..;x=1/" is "/../" (CVE-2020-5902).
-    return any(part.split(b";")[0] in (b".", b"..") for part in segments)
+    return any(part[:1] == b"." and part.split(b";")[0] in (b".", b"..") for part in segments)
 
 
 def _after(path: str, segments: int) -> str:
