@@ -22,11 +22,13 @@ endif
 COURSE := $(VENV)/.course
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
+GRADING := $(VENV)/grading
 PY := $(VENV)/bin/python
 TESTS ?= tests notebooks
 ARGS ?=
 UV := $(shell uv --version 2>/dev/null)
-INSTALL := $(if $(UV),uv pip install --quiet --python $(PY),$(PY) -m pip install --quiet) -c constraints.txt
+install = $(if $(UV),uv pip install --quiet --python $(1),$(1) -m pip install --quiet) -c constraints.txt
+INSTALL := $(call install,$(PY))
 
 # The stamp holds the folder it was made in: an editable install points at that folder by name, so a project
 # that was moved or copied together with its .venv has to be installed anew.
@@ -46,7 +48,7 @@ test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a brow
 	$(PY) -m pytest $(TESTS) -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder \
 	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
 
-soak: $(READY)  ## endurance at full length: a quarter of an hour
+soak: $(READY) $(GRADING)/.ready  ## endurance at full length: a quarter of an hour
 	$(PY) -m pytest tests -m soak -n 2 --maxschedchunk=1 $(ARGS)
 
 mutants: $(READY)  ## change every small thing of each model answer, and see it refused (ARGS="BH-7" for one)
@@ -102,6 +104,12 @@ $(READY): $(COURSE)
 	@echo "Installing what the tests need besides"
 	@$(INSTALL) -e '.[course,dev]'
 	@touch $(READY)
+
+# Without a network the other tests run all the same.
+$(GRADING)/.ready: $(COURSE)
+	@echo "Installing nbgrader"; rm -rf $(GRADING); \
+	$(if $(UV),uv venv --quiet --python $(PY),$(PY) -m venv) $(GRADING) && \
+	$(call install,$(GRADING)/bin/python) -e '.[course,grading]' && touch $@ || echo "It could not be installed" >&2
 
 # The extra `bench` alone, beside the environment and not in it. Without a network the bench runs all the same and
 # says who is missing.
