@@ -1,5 +1,6 @@
 """What is accepted, refused at the door: counts, seconds, and functions that can be called as asked."""
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -88,13 +89,13 @@ def call_plainly(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 def name_of(func: Callable[..., Any]) -> str:
     """Return the name of the function in the code."""
-    while hasattr(func, "func"):  # a partial
+    while isinstance(func, functools.partial):
         func = func.func
     return str(getattr(func, "__qualname__", None) or type(func).__qualname__).replace("<locals>.", "")
 
 
 def _called(func: Callable[..., Any]) -> Callable[..., Any]:
-    while hasattr(func, "func"):
+    while isinstance(func, functools.partial):
         func = func.func
     plain = inspect.isroutine(func) or inspect.isclass(func)
     return func if plain else getattr(type(func), "__call__", func)  # noqa: B004

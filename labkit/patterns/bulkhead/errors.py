@@ -3,6 +3,8 @@
 Each also derives from the built-in exception that a caller who has never heard of this package would catch.
 """
 
+from functools import partial
+
 
 class BulkheadError(Exception):
     """Whatever this package raises."""
@@ -31,6 +33,11 @@ class BulkheadFullError(BulkheadError, RuntimeError):
         self.name = name
         self.retry_after = retry_after
         self.waited = waited
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(
+            type(self), name=self.name, retry_after=self.retry_after, waited=self.waited
+        ), self.args
 
 
 class BulkheadClosedError(BulkheadError, RuntimeError):

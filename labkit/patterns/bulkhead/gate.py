@@ -222,6 +222,8 @@ class Gate:
                     self._hand_over()
                 if self.algorithm is not None:
                     self._learn(self.algorithm, admission, in_flight)
+                # The error's traceback leads to the frame that holds the admission: no cycle to collect.
+                admission.error = None
             elif admission.state is State.QUEUED:
                 self._unqueue(admission)
                 admission.outcome, admission.end = Outcome.CANCELLED, self.clock()

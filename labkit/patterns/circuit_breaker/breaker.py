@@ -12,6 +12,7 @@ Time is kept in whole nanoseconds: ten times 0.1 s is one second and not a littl
 
 import inspect
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -145,10 +146,14 @@ class CircuitBreaker:
         self._probe_limit = round(self.probe_timeout * NANO)
         self._timed = self._slow_after is not None or self._judge.timed
 
-        self._lock = threading.Lock()
+        # Of the kind that knows its owner: while it is held the garbage collector may close a dropped
+        # coroutine, whose guarded call then ends in this very thread (see `_end`).
+        self._lock = threading.RLock()
+        self._ended_meanwhile: deque[tuple[_Ticket, bool | None]] = deque()
         self._era = 0
         self._free_ticket: _Ticket | None = None  # None: ask for a permit
         self._probes: list[_Ticket] = []  # who holds a permit, the oldest first
+        self._inside: list[_Ticket] = []  # of `with` blocks, which context ever entered them
         self._good_probes = 0
         self._successes = self._failures = self._slow = self._ignored = self._discarded = 0
         self._rejected = self._opened = self._recovered = 0
@@ -230,6 +235,7 @@ class CircuitBreaker:
         """Begin a guarded block; it fails by what it raises, `failed_result` has no part in it."""
         ticket = self._admit()
         _entered.set((*_entered.get(), (self, ticket)))
+        self._inside.append(ticket)
         return self
 
     def __exit__(
@@ -239,10 +245,22 @@ class CircuitBreaker:
         for index in reversed(range(len(entered))):
             if entered[index][0] is self:
                 _entered.set((*entered[:index], *entered[index + 1 :]))
+                ticket = entered[index][1]
                 break
         else:
-            raise RuntimeError(messages.EXIT_WITHOUT_ENTER.format(name=self.name))
-        ticket = entered[index][1]
+            # Entered in another context (an asynchronous generator that is closed elsewhere): the permit goes
+            # back all the same, and what the block raised is what is raised.
+            if not self._inside and error is None:
+                raise RuntimeError(messages.EXIT_WITHOUT_ENTER.format(name=self.name))
+            if not self._inside:
+                return
+            ticket = self._inside[-1]
+            if error is None:
+                self._inside.remove(ticket)
+                self._end(ticket, None)
+                raise RuntimeError(messages.EXIT_WITHOUT_ENTER.format(name=self.name))
+        if ticket in self._inside:
+            self._inside.remove(ticket)
         if error is None:
             self._end(ticket, False)
         else:
@@ -343,9 +361,11 @@ class CircuitBreaker:
         free = self._free_ticket
         if free is not None:
             return free if self._slow_after is None else _Ticket(free.era, self._now())
+        self._count_ended_meanwhile()
         with self._lock:
             now = self._now()
-            if self._state == "open" and now >= self._opened_at + self._reset_after:
+            # As exactly as a float can say: a caller who waits `retry_after` to the letter is not too early.
+            if self._state == "open" and now + _rounding(now) >= self._opened_at + self._reset_after:
                 self._move("half-open", "timeout-over")
             ticket = None
             if self._state == "half-open":
@@ -387,6 +407,9 @@ class CircuitBreaker:
 
     def _end(self, ticket: _Ticket, failed: bool | None) -> None:
         """Count the result of a call; `failed` None: it has no bearing."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]
+            self._ended_meanwhile.append((ticket, failed))  # counted when the lock is free
+            return
         with self._lock:
             if ticket.era != self._era or (self._state == "half-open" and ticket not in self._probes):
                 self._discarded += 1
@@ -489,11 +512,16 @@ class CircuitBreaker:
                 self._begin_era()
         self._deliver()
 
+    def _count_ended_meanwhile(self) -> None:
+        while self._ended_meanwhile and not self._lock._is_owned():  # type: ignore[attr-defined]
+            self._end(*self._ended_meanwhile.popleft())
+
     def _deliver(self) -> None:
         """Hand out the events in order: one thread at a time, while the others go on.
 
         A listener that uses the breaker finds the turn taken, by itself, and its events come after.
         """
+        self._count_ended_meanwhile()
         while self._undelivered and self._delivering.acquire(blocking=False):
             try:
                 while self._undelivered:
@@ -505,6 +533,11 @@ class CircuitBreaker:
                             _log.exception(messages.LOG_LISTENER_FAILED, self.name)
             finally:
                 self._delivering.release()
+
+
+def _rounding(now: int) -> int:
+    """Return the nanoseconds that a float of seconds may be off."""
+    return int(2 * math.ulp(now / NANO) * NANO)
 
 
 def _judge(

@@ -2,13 +2,14 @@
 
 import functools
 import inspect
-import math
 from collections.abc import Callable
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, NamedTuple
 
 from labkit.patterns.circuit_breaker import messages
 from labkit.patterns.circuit_breaker.events import STATES, State
+
+LONGEST = 1e9  # seconds; more than thirty years are a mistake, and too many nanoseconds for a float
 
 _LATER = (
     inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -24,7 +25,7 @@ def valid_count(name: str, given: object) -> int:
 
 def valid_seconds(name: str, given: object) -> float:
     """Return a finite number of seconds above 0."""
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < math.inf:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given <= LONGEST:
         raise ValueError(messages.BAD_SECONDS.format(name=name, given=given))
     return float(given)
 
@@ -83,6 +84,8 @@ def refuse_unfinished(func: object) -> None:
     """Raise TypeError unless calling `func` does its work: coroutines and generators return before it."""
     # Every call passes here, and inspect takes longer than all the rest of it.
     if type(func) is FunctionType and not func.__code__.co_flags & _LATER:
+        return
+    if type(func) is BuiltinFunctionType:
         return
     if not callable(func):
         raise TypeError(messages.NOT_CALLABLE.format(given=func))

@@ -47,6 +47,11 @@ _BROKEN = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 _LATE = (aiohttp.SocketTimeoutError,)
 
 
+async def _note_hop(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+    if isinstance(context.trace_request_ctx, list):
+        context.trace_request_ctx.append(params)
+
+
 class _Connection:
     """A ClientSession that opens on first use and stays with the loop it was opened on."""
 
@@ -60,8 +65,13 @@ class _Connection:
         loop = asyncio.get_running_loop()
         if self._session is None:
             self._loop = loop
+            redirects = aiohttp.TraceConfig()
+            redirects.on_request_redirect.append(_note_hop)
             self._session = aiohttp.ClientSession(
-                timeout=self.timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                trace_configs=[redirects],
+                timeout=self.timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
             )
         elif self._loop is not loop:
             # aiohttp's own words for it are "Timeout context manager should be used inside a task".
@@ -161,13 +171,18 @@ class AsyncDiscoveryClient:
         while (instance := self.cache.choose(service, instances, tried)) is not None:
             tried.append(instance.id)
             url = f"{instance.url}/{path.lstrip('/')}"
+            hops: list[object] = []
             try:
-                async with self._connection.session.request(method, url, **kwargs) as response:
+                async with self._connection.session.request(
+                    method, url, **{"trace_request_ctx": hops, **kwargs}
+                ) as response:
                     await response.read()
                     return response
             except _LATE:
                 raise
             except _BROKEN as error:
+                if hops:  # an instance that answered has done its work: what failed is where it redirected to
+                    raise
                 self.cache.eject(instance)
                 if not (repeatable or isinstance(error, _NEVER_SENT)):
                     raise

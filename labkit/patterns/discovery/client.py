@@ -155,10 +155,14 @@ class DiscoveryClient:
         failure: requests.RequestException | None = None
         while (instance := self.cache.choose(service, instances, tried)) is not None:
             tried.append(instance.id)
+            answers: list[requests.Response] = []
             try:
-                return self._session.request(method, f"{instance.url}/{path.lstrip('/')}", **kwargs)
+                return self._session.request(
+                    method, f"{instance.url}/{path.lstrip('/')}", **_listening(kwargs, answers)
+                )
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-                if _late(error):
+                # An instance that answered has done its work: what failed is where it redirected to.
+                if _late(error) or any(each.is_redirect for each in answers):
                     raise
                 self.cache.eject(instance)
                 if not (repeatable or _never_sent(error)):
@@ -232,6 +236,14 @@ def shared_session() -> requests.Session:
 def _path(service: str, *rest: str) -> str:
     ids = [valid_id(part) for part in rest]
     return "/".join(["/services", valid_service(service), *ids])
+
+
+def _listening(kwargs: dict[str, Any], answers: list[requests.Response]) -> dict[str, Any]:
+    """Return the arguments of a request with a hook that collects the answer of every hop."""
+    hooks = dict(kwargs.get("hooks") or {})
+    given = hooks.get("response", [])
+    own = [lambda response, *args, **options: answers.append(response)]
+    return {**kwargs, "hooks": {**hooks, "response": [*([given] if callable(given) else given), *own]}}
 
 
 def _never_sent(error: requests.RequestException) -> bool:

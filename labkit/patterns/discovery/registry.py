@@ -80,7 +80,11 @@ class Registry:
         healthy_threshold: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(eviction_cap, bool) or not 0 < eviction_cap <= 1:
+        if (
+            not isinstance(eviction_cap, int | float)
+            or isinstance(eviction_cap, bool)
+            or not 0 < eviction_cap <= 1
+        ):
             raise InvalidInput(messages.BAD_FRACTION.format(name="eviction_cap", given=eviction_cap))
         self.ttl = valid_seconds("ttl", ttl)
         self.eviction_cap = eviction_cap
