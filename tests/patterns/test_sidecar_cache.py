@@ -433,23 +433,36 @@ def test_what_changes_the_service_makes_the_cache_forget(method: str) -> None:
     run()
 
 
-@on_a_loop
-async def test_an_answer_that_was_on_its_way_when_the_service_changed_is_not_kept() -> None:
-    async with Cached() as cached:
-        release = asyncio.Event()
+@pytest.mark.parametrize(("changed", "kept"), [("/", 0), ("/otra", 1)])
+@pytest.mark.parametrize("validates", [False, True])
+def test_what_was_on_its_way_when_its_own_resource_changed_is_not_kept(
+    changed: str, kept: int, validates: bool
+) -> None:
+    @on_a_loop
+    async def run() -> None:
+        async with Cached() as cached:
+            cached.origin.reply = answer("Cache-Control: max-age=60", 'ETag: "v1"', body=b"lo de antes")
+            if validates:
+                await cached.get()
+                cached.now += 61
+            release = asyncio.Event()
 
-        async def slow(exchange: Exchange) -> None:
-            if exchange.head.startswith(b"GET"):
-                await release.wait()
-            await exchange.say(answer("Cache-Control: max-age=60", body=b"lo de antes"))
+            async def slow(exchange: Exchange) -> None:
+                if exchange.head.startswith(b"GET"):
+                    await release.wait()
+                known = b"If-None-Match" in exchange.head
+                await exchange.say(b'HTTP/1.1 304 X\r\nETag: "v1"\r\n\r\n' if known else before)
 
-        cached.origin.reply = slow
-        reading = asyncio.create_task(cached.get())
-        await until(lambda: cached.asked == 1)
-        await cached.get(method="DELETE")
-        release.set()
-        assert (await reading)[2] == b"lo de antes"
-        assert len(cached.cache.store) == 0
+            before, cached.origin.reply = cached.origin.reply, slow
+            asked = cached.asked
+            reading = asyncio.create_task(cached.get())
+            await until(lambda: cached.asked == asked + 1)
+            await cached.get(changed, method="DELETE")
+            release.set()
+            assert (await reading)[2] == b"lo de antes"
+            assert len(cached.cache.store) == kept
+
+    run()
 
 
 @on_a_loop

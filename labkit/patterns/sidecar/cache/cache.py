@@ -48,11 +48,12 @@ class CacheStats:
 
 @dataclass(slots=True, eq=False)
 class _Fetch:
-    """One question to the service: when it began, the invalidations by then, and whether it is over."""
+    """One question to the service; `spoiled`: what it asks about has been invalidated since."""
 
+    key: Key
     began: float
-    invalidations: int
     over: asyncio.Event
+    spoiled: bool = False
 
 
 class Cache:
@@ -81,7 +82,7 @@ class Cache:
         self._clock = clock
         self._wall = wall
         self._fetching: dict[Key, _Fetch] = {}
-        self._invalidations = 0
+        self._underway: set[_Fetch] = set()
 
     async def serve(self, call: Call) -> web.StreamResponse:
         """Answer from the cache where that is right, else through it. Raises as `Proxy.ask`."""
@@ -137,17 +138,19 @@ class Cache:
     # Asking the service
 
     async def _fetch(self, call: Call, key: Key, stored: Stored | None, waitable: bool) -> web.StreamResponse:
-        mine = _Fetch(self._clock(), self._invalidations, asyncio.Event())
+        mine = _Fetch(key, self._clock(), asyncio.Event())
+        self._underway.add(mine)
         if waitable:
             self._fetching.setdefault(key, mine)
         try:
             return await self._ask(call, key, stored, mine)
         finally:
-            self._release(key, mine)
+            self._underway.discard(mine)
+            self._release(mine)
 
-    def _release(self, key: Key, mine: _Fetch) -> None:
-        if self._fetching.get(key) is mine:
-            del self._fetching[key]
+    def _release(self, mine: _Fetch) -> None:
+        if self._fetching.get(mine.key) is mine:
+            del self._fetching[mine.key]
         mine.over.set()
 
     async def _ask(self, call: Call, key: Key, stored: Stored | None, mine: _Fetch) -> web.StreamResponse:
@@ -195,20 +198,19 @@ class Cache:
             if room < 0 and keep is not None:
                 keep = None
                 pieces.clear()
-                self._release(key, mine)
+                self._release(mine)
             elif keep is not None:
                 pieces.append(piece)
 
         if keep is None:
-            self._release(key, mine)  # nothing to wait for
+            self._release(mine)  # nothing to wait for
             if call.method == "GET" and answer.status < 300:
                 self.store.remove(key)
         else:
             answer.tap = tap
         _say(answer.headers, self._proxy.name, "fwd=miss; stored" if keep is not None else "fwd=miss")
         response = await self._proxy.send(call, answer)
-        # What was invalidated meanwhile may be what this answer still tells.
-        if keep is not None and not call.broken and mine.invalidations == self._invalidations:
+        if keep is not None and not call.broken and not mine.spoiled:
             keep.body = b"".join(pieces)
             self.store.put(key, keep)
             self.stats.stored += 1
@@ -253,7 +255,8 @@ class Cache:
             initial_age=initial_age(answer.headers, now - mine.began, self._wall()),
             outdated=False,
         )
-        self.store.put(key, fresh)
+        if not mine.spoiled:
+            self.store.put(key, fresh)
         return fresh
 
     def _note_head(self, key: Key, answer: Answer) -> None:
@@ -266,7 +269,6 @@ class Cache:
                     stored.outdated = True
 
     def _invalidate(self, key: Key, answer: Answer) -> None:
-        self._invalidations += 1
         host, target = key
         targets = {target}
         for name in ("Location", "Content-Location"):
@@ -276,6 +278,8 @@ class Cache:
                     targets.add(parts.path + ("?" + parts.query if parts.query else ""))
         for one in targets:
             self.stats.invalidated += self.store.remove((host, one))
+        for fetch in self._underway:
+            fetch.spoiled |= fetch.key in {(host, one) for one in targets}
 
     # Answering from the store
 
