@@ -15,9 +15,8 @@ from labkit.patterns.edge import (
     RouteFile,
     Routes,
     RouteTable,
-    follow,
-    load,
 )
+from labkit.patterns.edge.route_sources import follow, load
 from labkit.patterns.proxy import ClientFault
 
 HERE = "http://127.0.0.1:5001"
@@ -253,6 +252,50 @@ def test_a_file_that_is_gone_for_a_while_changes_nothing(tmp_path):
             await asyncio.sleep(0.005)
         assert prefixes(routes) == ["/a"]
         source.path.write_text(json.dumps([{"prefix": "/b", "to": [HERE]}]))
+        while prefixes(routes) != ["/b"]:
+            await asyncio.sleep(0.005)
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_database_that_somebody_writes_is_not_waited_for_and_read_at_the_next_look(tmp_path):
+    source = RouteDatabase(tmp_path / "rutas", every=0.01)
+    source.write([{"prefix": "/a", "to": [HERE]}])
+    routes = Routes(load(source))
+
+    async def main():
+        writer = sqlite3.connect(source.path, isolation_level=None)
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("DELETE FROM routes")
+        task = asyncio.create_task(follow(source, routes))
+        while routes.error is None:
+            await asyncio.sleep(0.005)
+        assert prefixes(routes) == ["/a"]
+        writer.execute("COMMIT")
+        while prefixes(routes):
+            await asyncio.sleep(0.005)
+        writer.close()
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_folder_that_is_gone_for_a_while_does_not_end_the_watch(tmp_path):
+    folder = tmp_path / "config"
+    folder.mkdir()
+    source = RouteFile(folder / "rutas", every=0.05)
+    source.write([{"prefix": "/a", "to": [HERE]}])
+    routes = Routes(load(source))
+
+    async def main():
+        source.path.unlink()
+        folder.rmdir()
+        task = asyncio.create_task(follow(source, routes))
+        while routes.error is None:
+            await asyncio.sleep(0.005)
+        folder.mkdir()
+        source.write([{"prefix": "/b", "to": [HERE]}])
         while prefixes(routes) != ["/b"]:
             await asyncio.sleep(0.005)
         task.cancel()

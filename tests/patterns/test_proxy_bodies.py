@@ -1,4 +1,4 @@
-"""Bodies of any size pass with flat memory, up and down, through the proxy and the sidecar.
+"""Bodies of any size pass with flat memory, up and down, through the proxy, the sidecar and the edge.
 
 The proxy runs in a process of its own, so that its memory is its own.
 """
@@ -22,6 +22,7 @@ GROWTH = 48_000_000  # bytes; buffers of both sockets, and what the allocator ke
 PROXY = """
 import asyncio, sys
 from aiohttp import web
+from labkit.patterns.edge import Edge, Route
 from labkit.patterns.proxy import OneOf, Proxy, application
 from labkit.patterns.sidecar import CacheSettings, sidecar
 
@@ -34,6 +35,9 @@ def plain(url):
 def beside(url):
     return sidecar(url, cache=CacheSettings(), log=lambda line: None)()
 
+def door(url):
+    return Edge([Route("/", to=url, public=True)], log=lambda line: None).app()
+
 async def main(make, url):
     runner = web.AppRunner(make(url), access_log=None)
     await runner.setup()
@@ -42,7 +46,7 @@ async def main(make, url):
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
 
-asyncio.run(main({"proxy": plain, "sidecar": beside}[sys.argv[1]], sys.argv[2]))
+asyncio.run(main({"proxy": plain, "sidecar": beside, "edge": door}[sys.argv[1]], sys.argv[2]))
 """
 
 
@@ -56,7 +60,7 @@ def in_a_process(kind: str, url: str) -> Iterator[tuple[int, psutil.Process]]:
         process.kill()
 
 
-@pytest.mark.parametrize("kind", ["proxy", "sidecar"])
+@pytest.mark.parametrize("kind", ["proxy", "sidecar", "edge"])
 @pytest.mark.parametrize("pieces", [100, soak(1_000)])
 def test_a_large_body_goes_up_and_comes_down_with_flat_memory(kind: str, pieces: int) -> None:
     size = pieces * len(PIECE)
@@ -94,7 +98,7 @@ def test_a_large_body_goes_up_and_comes_down_with_flat_memory(kind: str, pieces:
     assert received == size
 
 
-@pytest.mark.parametrize("kind", ["proxy", "sidecar"])
+@pytest.mark.parametrize("kind", ["proxy", "sidecar", "edge"])
 def test_a_client_that_does_not_read_holds_the_service_back_and_not_the_memory(kind: str) -> None:
     sent = 0
 

@@ -22,31 +22,24 @@ Sources: RFC 9110 and 9112 (HTTP), 7239 (Forwarded), 6750 and 8725 (tokens); Nyg
 Richardson, "Microservices Patterns", ch. 8 (external API patterns).
 """
 
-from labkit.patterns.edge.edge import SCOPES_HEADER, USER_HEADER, Edge
+from labkit.patterns.edge.edge import Edge
 from labkit.patterns.edge.errors import InvalidToken, Refused
-from labkit.patterns.edge.forwarded import Caller, TrustedProxies
-from labkit.patterns.edge.limits import RateLimit, SlidingWindow, TokenBucket, Verdict
-from labkit.patterns.edge.route_sources import RouteDatabase, RouteFile, RouteSource, follow, load
+from labkit.patterns.edge.forwarded import TrustedProxies
+from labkit.patterns.edge.limits import SlidingWindow, TokenBucket
+from labkit.patterns.edge.route_sources import RouteDatabase, RouteFile
 from labkit.patterns.edge.routes import Route, Routes, RouteTable
-from labkit.patterns.edge.shedding import SHARES, Shedder
-from labkit.patterns.edge.tokens import Identity, Key, Tokens
+from labkit.patterns.edge.shedding import Shedder
+from labkit.patterns.edge.tokens import Key, Tokens
 from labkit.patterns.edge.users import Users
 
 __all__ = [
-    "SCOPES_HEADER",
-    "SHARES",
-    "USER_HEADER",
-    "Caller",
     "Edge",
-    "Identity",
     "InvalidToken",
     "Key",
-    "RateLimit",
     "Refused",
     "Route",
     "RouteDatabase",
     "RouteFile",
-    "RouteSource",
     "RouteTable",
     "Routes",
     "Shedder",
@@ -55,7 +48,4 @@ __all__ = [
     "Tokens",
     "TrustedProxies",
     "Users",
-    "Verdict",
-    "follow",
-    "load",
 ]

@@ -221,7 +221,7 @@ class _Door:
         caller = self.edge.trusted.caller(request)
         seen: dict[str, Any] = {"client": caller.address, "user": None, "route": None}
         seen["reason"] = "client_left"
-        status, call = CLIENT_LEFT, None
+        status, call = 0, None
         try:
             if self.edge.users is not None and request.path == self.edge.token_path:
                 answer: web.StreamResponse = await self._log_in(request, caller, self.edge.users, seen)
@@ -239,6 +239,11 @@ class _Door:
             status, seen["reason"] = 500, "proxy_internal_error"
             raise
         finally:
+            # A client that leaves in the middle has heard the service's own status.
+            heard = seen.pop("status", CLIENT_LEFT)
+            status = status or heard
+            if status == 101:
+                seen["reason"] = None  # a tunnel ends when a side leaves
             if self.log is not None:
                 self.log.record(request, status, time.monotonic() - began, call=call, **seen)
 
@@ -256,6 +261,7 @@ class _Door:
             with self.edge.counted(where.by_url.keys()):
                 try:
                     async with await self.proxy.ask(call) as answer:
+                        seen["status"] = answer.status
                         answered(dropped=answer.status in (502, 503, 504))
                         return await self.proxy.send(call, answer)
                 except ProxyError:

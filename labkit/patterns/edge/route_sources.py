@@ -77,7 +77,7 @@ class RouteFile:
 class RouteDatabase:
     """The table `routes` of an SQLite file: a prefix and its route, as JSON, in each row.
 
-    `every`: seconds between two looks at the database's own count of changes.
+    `every`: seconds between two looks; a look at a small table costs less than a request.
     """
 
     path: Path | str
@@ -90,7 +90,8 @@ class RouteDatabase:
 
     def read(self) -> str:
         """Return all rows, in order of their prefixes."""
-        with closing(sqlite3.connect(self.path)) as database:
+        # A writer's lock is hardly waited for: the whole edge would wait. The next look is soon.
+        with closing(sqlite3.connect(self.path, timeout=0.05)) as database:
             rows = database.execute("SELECT route FROM routes ORDER BY prefix").fetchall()
         return "[" + ",\n".join(route for (route,) in rows) + "]"
 
@@ -102,15 +103,10 @@ class RouteDatabase:
             database.executemany("INSERT INTO routes VALUES (?, ?)", rows)
 
     async def changes(self) -> AsyncIterator[object]:
-        """Give a sign for every commit by another connection."""
-        with closing(sqlite3.connect(self.path)) as database:
-            seen = None
-            while True:
-                (version,) = database.execute("PRAGMA data_version").fetchone()
-                if version != seen:
-                    yield version
-                seen = version
-                await asyncio.sleep(self.every)
+        """Give a sign every so many seconds."""
+        while True:
+            yield None
+            await asyncio.sleep(self.every)
 
 
 def load(source: RouteSource) -> RouteTable:
@@ -121,18 +117,28 @@ def load(source: RouteSource) -> RouteTable:
 async def follow(source: RouteSource, routes: Routes) -> None:
     """Keep `routes` as the source has them, until cancelled. What cannot be used changes nothing."""
     seen: str | None = None
-    async for _ in source.changes():
+    while True:
         try:
-            text = source.read()
-            if text == seen:
-                continue
-            table = _parse(text)
-        except (ValueError, OSError, sqlite3.Error) as error:
+            async for _ in source.changes():
+                seen = _update(source, routes, seen)
+        except OSError as error:  # what is watched is gone, and may come back
             routes.refuse(str(error))
-            continue
-        if seen is not None or table.routes != routes.table.routes:
-            routes.replace(table)
-        seen = text
+            await asyncio.sleep(1)
+
+
+def _update(source: RouteSource, routes: Routes, seen: str | None) -> str | None:
+    """Take over what the source holds, if it is new and can be used; return the text that is in use."""
+    try:
+        text = source.read()
+        if text == seen:
+            return seen
+        table = _parse(text)
+    except (ValueError, OSError, sqlite3.Error) as error:
+        routes.refuse(str(error))
+        return seen
+    if seen is not None or table.routes != routes.table.routes:
+        routes.replace(table)
+    return text
 
 
 def _parse(text: str) -> RouteTable:

@@ -42,7 +42,7 @@ class Route:
     `to`: the addresses of its instances; or `service`: the name under which discovery knows them. `methods`:
     those that are let through (None: all). `public`: no token is asked for; else one is, with `scope` among
     its scopes where one is named. `strip`: the service sees the path without the prefix. `timeout`: seconds
-    for the whole request. `priority`: what is shed first when there is too much ("low").
+    until the answer begins, retries included. `priority`: what is shed first when there is too much ("low").
 
     Raises ValueError.
     """
