@@ -512,14 +512,13 @@ def bench_event_growth(most: int) -> None:
     print_row("events", "append, µs", "of theirs", "read of one among the last 1000, µs", "of theirs")
     print_row("---:", "---:", "---:", "---:", "---:")
     ours, theirs = event_sourcing.OURS, event_sourcing.THEIRS
-    with event_sourcing.Field() as field:
-        for size in event_sourcing.SIZES:
-            if size <= most:
+    for place, in_memory in (("in memory", True), ("in a file", False)):
+        with event_sourcing.Field(in_memory=in_memory) as field:
+            for size in [size for size in event_sourcing.SIZES if size <= most]:
                 field.grow(size)
                 appends, reads = field.at_its_end(size, 200)
-                print_row(
-                    f"{size:,}", *(brief(of[name]) for of in (appends, reads) for name in (ours, theirs))
-                )
+                numbers = [brief(of[name]) for of in (appends, reads) for name in (ours, theirs)]
+                print_row(f"{size:,} {place}", *numbers)
 
 
 def bench_tracing(effort: Effort) -> None:
