@@ -39,6 +39,7 @@ import proxies
 import psutil
 import reactive
 import requests
+import saga
 import tracing
 from contestants import ANSWER, Contestant
 
@@ -566,6 +567,22 @@ def bench_reactive(effort: Effort) -> None:
         print_table(title, "1/s", take_turns(rounds, measures), [(own, other, None) for other in others])
 
 
+def bench_sagas(effort: Effort) -> None:
+    ratio = "(ratio: time of the one / time of the other)"
+    with saga.contestants(20 * effort.load_seconds) as measures:
+        turns = take_turns(effort.processes, measures)
+        print_table(f"A saga of three steps {ratio}", "ms", turns, [(saga.LABKIT, saga.DBOS_, Aim(1))])
+    few, many = 1_000, 100_000 if effort is THOROUGH else 10_000
+    with saga.grown(few, many, 20 * effort.load_seconds) as measures:
+        one, other, once, again = measures
+        print_table(
+            f"The same in a log that holds many, and what recovery asks of it {ratio}",
+            "ms",
+            take_turns(effort.processes, measures),
+            [(other, one, Aim(1.5)), (again, once, Aim(1.5))],
+        )
+
+
 # Peers
 
 
@@ -666,6 +683,7 @@ SECTIONS = [
     "proxies",
     "reactive",
     "proxies",
+    "saga",
     "peers",
 ]
 
@@ -717,6 +735,8 @@ def main() -> None:
         bench_reactive(effort)
     if "proxies" in chosen:
         bench_proxies(effort)
+    if "saga" in chosen:
+        bench_sagas(effort)
     if "peers" in chosen:
         bench_peers(effort)
     print(f"\n{time.monotonic() - began:.0f} s", flush=True)

@@ -70,17 +70,16 @@ def contestants(sagas: int) -> Iterator[Measures]:
 def grown(few: int, many: int, sagas: int) -> Iterator[Measures]:
     """Yield two logs of ours, with few and with many sagas ended: a saga more, and what recovery asks."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        made: Measures = {}
-        logs = []
-        for ended in (few, many):
-            one = orchestrator(Path(folder) / f"{ended}.db")
+        logs = {ended: orchestrator(Path(folder) / f"{ended}.db") for ended in (few, many)}
+        made: Measures = {}  # a saga in either log, then what recovery takes there
+        for ended, one in logs.items():
             fill(one, ended)
-            logs.append(one.log)
             made[f"{ended:,} ended"] = lambda one=one: milliseconds(lambda: one.execute("order"), sagas)
-            made[f"{ended:,} ended, recover"] = lambda one=one: milliseconds(one.recover, sagas)
+        for ended, one in logs.items():
+            made[f"recovery, {ended:,} ended"] = lambda one=one: milliseconds(one.recover, sagas)
         yield made
-        for log in logs:
-            log.close()
+        for one in logs.values():
+            one.log.close()
 
 
 def fill(one: Orchestrator, ended: int) -> None:
@@ -98,12 +97,3 @@ def milliseconds(once: Callable[[], object], times: int) -> float:
     for _ in range(times):
         once()
     return 1e3 * (time.perf_counter() - began) / times
-
-
-if __name__ == "__main__":
-    with contestants(50) as measures:
-        for name, measure in measures.items():
-            print(name, *(f"{measure():.2f} ms" for _ in range(3)))
-    with grown(1_000, 30_000, 50) as measures:
-        for name, measure in measures.items():
-            print(name, *(f"{measure():.3f} ms" for _ in range(3)))
