@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 
 import aiohttp
@@ -51,25 +51,33 @@ async def waterfalls(services: Mapping[str, Service], ways: Mapping[str, Callabl
 
 
 def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, float]]:
-    """Serve, let clients come who wait, and return (clients, threads more, MiB more) for each hundred.
-
-    No more than three hundred: both ends of a connection are this process's, which may open some thousand.
-    """
+    """Serve, let a thousand clients come who wait, and return (clients, threads more, MiB more) on the way."""
+    _allow_files(3000)  # both ends of each connection are this process's
     service = serve(make, name=name, grace=0)
     process = psutil.Process()
     threads, memory = threading.active_count(), process.memory_info().rss
-    points, clients = [(0, 0, 0.0)], list[socket.socket]()
-    for count in (100, 200, 300):
-        for _ in range(100):
-            clients.append(socket.create_connection(("127.0.0.1", service.port)))
-            clients[-1].sendall(_REQUEST)
-        eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
-        more = (process.memory_info().rss - memory) / 2**20
-        points.append((count, threading.active_count() - threads, more))
-    for client in clients:
-        client.close()
-    service.stop()
+    points = [(0, 0, 0.0)]
+    with ExitStack() as clients:
+        for count in range(50, 1001, 50):  # so many fit into the queue of those not yet accepted
+            for _ in range(50):
+                client = socket.create_connection(("127.0.0.1", service.port))
+                clients.enter_context(client).sendall(_REQUEST)
+            eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
+            more = (process.memory_info().rss - memory) / 2**20
+            points.append((count, threading.active_count() - threads, more))
+        service.stop()
     return points
+
+
+def _allow_files(number: int) -> None:
+    """Let this process open so many files, where the system counts them (not on Windows)."""
+    with suppress(ImportError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        if 0 <= soft < most:  # infinity is below 0
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def order_of_answers(calculate: Callable[[], Awaitable[object]]) -> list[str]:
