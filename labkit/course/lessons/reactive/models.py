@@ -1,10 +1,15 @@
-"""Lesson 08's service that is down and comes back, on a virtual clock, and how a tail of latencies is told."""
+"""Lesson 08's service that is down and comes back, on a virtual clock, how a tail of latencies is told, and a page."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+
+PAGE = """<meta charset="utf-8"><h1>Precios en vivo</h1><ul id="lista"></ul><script>
+const fuente = new EventSource("precios");
+fuente.onmessage = suceso => { lista.innerHTML += `<li>${suceso.lastEventId}: ${suceso.data}</li>`; };
+</script>"""
 
 
 class Outage:
