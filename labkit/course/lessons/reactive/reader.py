@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 from typing import Any
@@ -19,19 +20,24 @@ class Reader:
     def __init__(self, case: Case, service: Service, after: str | None, slow: bool) -> None:
         self.case, self.data, self.given, self.ids = case, b"", 0, 0
         self.socket = socket.socket()
+        self.response = http.client.HTTPResponse(self.socket)
         if slow:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
         self.socket.settimeout(case.pace.patience)
-        case.cleanup(self.socket.close)
+        case.cleanup(self.close)
         self.socket.connect(("127.0.0.1", service.port))
         header = "" if after is None else f"Last-Event-ID: {after}\r\n"
-        self.socket.sendall(f"GET /precios HTTP/1.0\r\nHost: x\r\n{header}\r\n".encode())
-        while b"\r\n\r\n" not in self.data:
-            self._receive("no llegaron las cabeceras de GET /precios")
-        head, _, self.data = self.data.partition(b"\r\n\r\n")
-        self.head = head.decode("latin-1").lower()
-        status = self.head.split(" ", 2)[1]
-        case.equal(status, "200", "GET /precios contestó {found}")
+        self.socket.sendall(f"GET /precios HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+        try:
+            self.response.begin()
+        except (OSError, http.client.HTTPException) as error:
+            case.fail(f"no llegaron las cabeceras de GET /precios ({type(error).__name__}). ¿Qué espera tu ruta?")
+        case.equal(self.response.status, 200, "GET /precios contestó {found}")
+
+    def close(self) -> None:
+        """Leave; safe to call twice."""
+        self.response.close()
+        self.socket.close()
 
     def read(self, count: int) -> list[ServerSentEvent]:
         """Return the next events; the case fails when they do not come in time."""
@@ -51,10 +57,10 @@ class Reader:
 
     def _receive(self, otherwise: str) -> None:
         try:
-            piece = self.socket.recv(1 << 20)
+            piece = self.response.read1(1 << 20)
         except TimeoutError:
             self.case.fail(f"{otherwise}. ¿Qué espera tu ruta?")
-        except ConnectionError:
+        except (ConnectionError, http.client.HTTPException):
             piece = b""
         self.case.expect(piece, f"{otherwise}, y la respuesta se acabó: ¿cuándo acaba el flujo?")
         self.data += piece

@@ -53,7 +53,8 @@ def what_is_held(live: Live) -> None:
     live.open()
     live.publish("12 €", "11 €", "13 €")
     reader = live.listen()
-    live.expect("content-type: text/event-stream" in reader.head, "el tipo de la respuesta no es text/event-stream")
+    made = reader.response.getheader("Content-Type", "")
+    live.expect(made.startswith("text/event-stream"), f"el tipo es {made}, no es text/event-stream")
     live.read(reader, (1, "12 €"), (2, "11 €"), (3, "13 €"))
 
 
@@ -117,7 +118,7 @@ def leaves(live: Live) -> None:
     reader = live.listen()
     live.publish("uno")
     reader.read(1)
-    reader.socket.close()
+    reader.close()
 
     def quiet() -> bool:
         live.publish("otro")

@@ -7,25 +7,22 @@ import inspect
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 
 import aiohttp
 import psutil
 from aiohttp import web
 
-import labkit
 from labkit.patterns.reactive import decode
+from labkit.roster import serve
 from labkit.service import Service
+from labkit.waiting import aeventually, eventually
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: tienda\r\n\r\n"
 
-PAGE = """<meta charset="utf-8"><h1>Precios en vivo</h1><ul id="lista"></ul><script>
-const fuente = new EventSource("precios");
-fuente.onmessage = suceso => { lista.innerHTML += `<li>${suceso.lastEventId}: ${suceso.data}</li>`; };
-</script>"""
+DOOR = threading.Event()  # at which the threads of a slow service wait, until `waiting_cost` has measured
 
 
 async def visit(url: str) -> None:
@@ -44,32 +41,42 @@ async def waterfalls(services: Mapping[str, Service], ways: Mapping[str, Callabl
             await result
         for name, service in services.items():
             for request in service.journal.requests[seen[name] :]:
-                await labkit.aeventually(lambda request=request: request.duration is not None)  # type: ignore[misc]
+                await aeventually(lambda request=request: request.duration is not None)  # type: ignore[misc]
                 end = request.started + (request.duration or 0.0)
                 bars.append({"name": name, "worker": way, "arrival": request.started, "start": request.started, "end": end})
     return bars
 
 
 def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, float]]:
-    """Serve, let clients come who wait, and return (clients, threads more, MiB more) for each hundred.
-
-    No more than three hundred: both ends of a connection are this process's, which may open some thousand.
-    """
-    service = labkit.serve(make, name=name, grace=0)
+    """Serve, let a thousand clients come who wait, and return (clients, threads more, MiB more) on the way."""
+    DOOR.clear()
+    _allow_files(3000)  # both ends of each connection are this process's
+    service = serve(make, name=name, grace=0)
     process = psutil.Process()
     threads, memory = threading.active_count(), process.memory_info().rss
-    points, clients = [(0, 0, 0.0)], list[socket.socket]()
-    for count in (100, 200, 300):
-        for _ in range(100):
-            clients.append(socket.create_connection(("127.0.0.1", service.port)))
-            clients[-1].sendall(_REQUEST)
-        labkit.eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
-        more = (process.memory_info().rss - memory) / 2**20
-        points.append((count, threading.active_count() - threads, more))
-    for client in clients:
-        client.close()
-    service.stop()
+    points = [(0, 0, 0.0)]
+    with ExitStack() as clients:
+        for count in range(50, 1001, 50):  # so many fit into the queue of those not yet accepted
+            for _ in range(50):
+                client = socket.create_connection(("127.0.0.1", service.port))
+                clients.enter_context(client).sendall(_REQUEST)
+            eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
+            more = (process.memory_info().rss - memory) / 2**20
+            points.append((count, threading.active_count() - threads, more))
+        DOOR.set()
+        service.stop()
     return points
+
+
+def _allow_files(number: int) -> None:
+    """Let this process open so many files, where the system counts them (not on Windows)."""
+    with suppress(ImportError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        if 0 <= soft < most:  # infinity is below 0
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def order_of_answers(calculate: Callable[[], Awaitable[object]]) -> list[str]:
@@ -91,9 +98,9 @@ async def order_of_answers(calculate: Callable[[], Awaitable[object]]) -> list[s
         app.add_routes([web.get("/lenta", slow), web.get("/rapida", quick)])
         return app
 
-    shop = labkit.serve(app, name="tienda-lenta", grace=0)
+    shop = serve(app, name="tienda-lenta", grace=0)
     slow_one = asyncio.create_task(visit(f"{shop.url}/lenta"))
-    await labkit.aeventually(lambda: order)
+    await aeventually(lambda: order)
     await asyncio.gather(*(visit(f"{shop.url}/rapida") for _ in range(3)), slow_one)
     return order
 
@@ -117,50 +124,16 @@ def leave_early(*, handler_cancellation: bool) -> list[str]:
 
     url = None
     for name in ("almacen", "pedidos", "tienda"):
-        service = labkit.serve(lambda name, url=url: link(name, url), name=name, grace=0)
+        service = serve(lambda name, url=url: link(name, url), name=name, grace=0)
         url = service.url
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(_REQUEST)
-        labkit.eventually(lambda: len(working) == 3)
+        eventually(lambda: len(working) == 3)
     if handler_cancellation:
-        labkit.eventually(lambda: not working)
+        eventually(lambda: not working)
     else:
         time.sleep(0.3)
     return sorted(working)
-
-
-class Outage:
-    """A service that is down for two seconds, then serves `per_second` requests each second, by the loop's clock.
-
-    `arrivals` and `served`: how many in each second.
-    """
-
-    def __init__(self, per_second: int = 20) -> None:
-        self.per_second = per_second
-        self.arrivals, self.served = Counter[int](), Counter[int]()
-
-    async def charge(self) -> None:
-        """Serve a request. Raises ConnectionError while down, and where too many come in a second."""
-        second = int(asyncio.get_running_loop().time())
-        self.arrivals[second] += 1
-        if second < 2 or self.served[second] == self.per_second:
-            raise ConnectionError("pagos no atiende")
-        self.served[second] += 1
-
-    def summary(self) -> dict[str, int]:
-        """Return the worst second after the outage, the requests in all, and the second of the last one served."""
-        worst = max(count for second, count in self.arrivals.items() if second >= 2)
-        return {"peor segundo": worst, "en total": self.arrivals.total(), "último atendido": max(self.served)}
-
-    def along(self, end: int) -> list[tuple[int, int]]:
-        """Return the requests in each second."""
-        return [(second, self.arrivals[second]) for second in range(end)]
-
-
-def tail(times: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the latencies at the percentiles from 90 to 100."""
-    ordered = sorted(times)
-    return [(tenth / 10, ordered[(len(ordered) - 1) * tenth // 1000]) for tenth in range(900, 1001, 5)]
 
 
 async def read_events(url: str, count: int, after: int) -> list[tuple[int, str]]:
