@@ -113,6 +113,7 @@ JOURNAL_FILE_FAILS = (
 )
 JOURNAL_FILE_AGAIN = "el diario vuelve a escribirse en {path} (entradas perdidas: {count})"
 JOURNAL_FILE_LOST = "entradas perdidas mientras no se podía escribir: {count}"
+NO_TEXT = "(su __str__ falla)"
 NOT_A_JOURNAL_FILE = (
     "«{path}» ya existe y no es un diario de labkit, que lo iría llenando y reemplazando: elige otro archivo."
 )

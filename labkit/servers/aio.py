@@ -69,7 +69,11 @@ class AioServer(Server):
 
     def start(self) -> None:
         capture.begin()
-        Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        try:
+            Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        except RuntimeError:  # no thread to be had now
+            capture.end()
+            raise
         try:
             while not self._started.wait(0.1):  # an interrupt may be lost, on Windows always, without a limit
                 pass
@@ -155,10 +159,11 @@ class AioServer(Server):
 
     def _main(self) -> None:
         capture.current.set(self.journal)
-        self._loop = loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        loop.set_exception_handler(self._note_stray_error)
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            self._loop = loop = asyncio.new_event_loop()  # which needs descriptors
+            asyncio.set_event_loop(loop)
+            loop.set_exception_handler(self._note_stray_error)
             self._task = loop.create_task(self._serve())
             loop.run_until_complete(self._task)
         except BaseException as error:
@@ -168,7 +173,8 @@ class AioServer(Server):
                 self._failure = error
         finally:
             try:
-                self._close_loop(loop)
+                if loop is not None:
+                    self._close_loop(loop)
             finally:
                 self.listening.close()
                 self.ended = self._started.is_set() and not self._closing
@@ -279,7 +285,7 @@ class AioServer(Server):
                     return await self._apply_faults(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
-            except SystemExit as error:  # which would end the loop, and with it the service
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # which would end the loop
                 self.journal.error(error)
                 if request.writer.output_size > 0:
                     raise ConnectionAbortedError from error
