@@ -13,6 +13,7 @@ UNKNOWN_OWNER = "otro programa (el sistema no dice cuál)"
 OWNED_BY_SERVICE = "el servicio «{name}» de este cuaderno (detenlo con labkit.services()[{name!r}].stop())"
 OWNED_BY_PROCESS = "el proceso {process} (pid {pid})"
 OWNED_BY_KERNEL = "otro cuaderno abierto (su kernel es el proceso con pid {pid}: detén allí el servicio)"
+OWNED_BY_PERSON = "otra persona que usa esta máquina (pid {pid})"
 OWNED_BY_THIS_KERNEL = "este mismo kernel, pero no por un servicio de labkit (pid {pid})"
 PORT_FORBIDDEN = (
     "El sistema no permite usar el puerto {port}: los puertos menores que 1024 piden permisos de "

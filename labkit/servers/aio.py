@@ -30,8 +30,22 @@ from labkit.servers.base import Kind, Server
 _FORCE = 0.05  # seconds for a cancelled handler to notice
 _TIDY = 1.0  # seconds for the application's own clean-up hooks, and for tasks left behind
 
+_CANCELS = web.AppKey("labkit_handler_cancellation", bool)
 # The journal's entry of the request that this task answers: aiohttp handles each in a task of its own.
 _entry: ContextVar[Request | None] = ContextVar("labkit_entry", default=None)
+
+
+def cancelling_handlers(app: Any) -> Any:
+    """Have a handler cancelled when its client leaves, as `run_app(handler_cancellation=True)` does."""
+    if inspect.iscoroutine(app):
+
+        async def marked() -> Any:
+            return cancelling_handlers(await app)
+
+        return marked()
+    if isinstance(app, web.Application):
+        app[_CANCELS] = True
+    return app
 
 
 class AioServer(Server):
@@ -187,7 +201,9 @@ class AioServer(Server):
         if not isinstance(app, web.Application):
             raise NotAnApp(messages.NOT_FROM_FACTORY.format(factory=self.name, given=repr(app)))
         app.on_response_prepare.append(self._note_status)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, handler_cancellation=app.get(_CANCELS, False)
+        )
         try:
             await runner.setup()
         except BaseException:
