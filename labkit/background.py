@@ -70,8 +70,13 @@ def _background_loop() -> asyncio.AbstractEventLoop:
     global _loop
     with _lock:
         if _loop is None or _loop.is_closed():
-            _loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=_loop.run_forever, name="labkit-run", daemon=True)
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="labkit-run", daemon=True)
             # In an empty context: if a service makes the first call, the loop is not that service's.
-            Context().run(thread.start)
+            try:
+                Context().run(thread.start)
+            except RuntimeError:  # no thread to be had now
+                loop.close()
+                raise
+            _loop = loop
         return _loop

@@ -21,6 +21,7 @@ from labkit.traces import brief_traceback
 
 LIMIT = 10_000
 LONGEST = 10_000  # characters of a line
+_SPARE = 100  # more, for the words that say how much was cut off
 _SIZE = 20_000_000  # characters of all entries
 _SHOWN = 30
 
@@ -260,6 +261,6 @@ class Unfinished:
 
 def shortened(text: str, cut: int = 0) -> str:
     """Cut a text off where it is longer than can be read, and say how much; `cut`: that was before."""
-    if len(text) <= LONGEST:
+    if not cut and len(text) <= LONGEST + _SPARE:
         return text
     return text[:LONGEST] + messages.LINE_CUT.format(count=len(text) - LONGEST + cut)

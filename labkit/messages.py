@@ -13,6 +13,7 @@ UNKNOWN_OWNER = "otro programa (el sistema no dice cuál)"
 OWNED_BY_SERVICE = "el servicio «{name}» de este cuaderno (detenlo con labkit.services()[{name!r}].stop())"
 OWNED_BY_PROCESS = "el proceso {process} (pid {pid})"
 OWNED_BY_KERNEL = "otro cuaderno abierto (su kernel es el proceso con pid {pid}: detén allí el servicio)"
+OWNED_BY_PERSON = "otra persona que usa esta máquina (pid {pid})"
 OWNED_BY_THIS_KERNEL = "este mismo kernel, pero no por un servicio de labkit (pid {pid})"
 PORT_FORBIDDEN = (
     "El sistema no permite usar el puerto {port}: los puertos menores que 1024 piden permisos de "
@@ -113,6 +114,7 @@ JOURNAL_FILE_FAILS = (
 )
 JOURNAL_FILE_AGAIN = "el diario vuelve a escribirse en {path} (entradas perdidas: {count})"
 JOURNAL_FILE_LOST = "entradas perdidas mientras no se podía escribir: {count}"
+NO_TEXT = "(su __str__ falla)"
 NOT_A_JOURNAL_FILE = (
     "«{path}» ya existe y no es un diario de labkit, que lo iría llenando y reemplazando: elige otro archivo."
 )

@@ -248,7 +248,7 @@ def _own_name(app: Any, recipe: Recipe, port: int) -> str:
     if isinstance(recipe.given, Program) and recipe.given.target is not None:
         return recipe.given.target.partition(":")[0].rpartition(".")[2]
     own = getattr(app, "__name__", None) if recipe.is_factory else getattr(app, "name", None)
-    if isinstance(own, str) and own.isidentifier() and not own.startswith("_") and own != "lambda":
+    if isinstance(own, str) and own.isprintable() and own[:1].isalnum():  # no __main__ and no <lambda>
         return own
     if port:
         return messages.UNNAMED.format(number=port)

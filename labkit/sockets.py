@@ -72,6 +72,8 @@ def owner_of(port: int) -> str | None:
         try:
             found = psutil.Process(connection.pid)
             process = found.name()
+            if found.username() != psutil.Process().username():
+                return messages.OWNED_BY_PERSON.format(pid=connection.pid)
         except psutil.Error:
             continue
         if _is_kernel(found):

@@ -28,7 +28,14 @@ def brief_traceback(error: BaseException) -> str:
         )
         for frame in own
     ]
-    return "\n".join([*lines, f"{type(error).__name__}: {error}".removesuffix(": ")])
+    return "\n".join([*lines, f"{type(error).__name__}: {_text_of(error)}".removesuffix(": ")])
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return messages.NO_TEXT
 
 
 def is_library(filename: str) -> bool:

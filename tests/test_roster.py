@@ -107,6 +107,11 @@ def test_a_service_without_a_name_gets_a_meaningful_one(stage: Stage) -> None:
         assert service.name == "pagos"
     with labkit.serve(flask.Flask("envios")) as service:
         assert service.name == "envios"
+    for name in ("algo-mas", "mi.tienda", "Año nuevo", "2x"):
+        with labkit.serve(flask.Flask(name)) as service:
+            assert service.name == name
+    with labkit.serve(flask.Flask("__main__")) as service:
+        assert service.name.startswith("servicio-")
     with labkit.serve(flask.Flask("_")) as first, labkit.serve(flask.Flask("_")) as second:
         assert first.name != second.name
     port = free_port()

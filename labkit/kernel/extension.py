@@ -72,6 +72,8 @@ class Extension:
         replace(werkzeug, "run_simple", lambda original: runners.run_simple)
 
         self._magic = service_magic.Registration(ip)
+        # A cell is a script without arguments; these are the kernel's own.
+        self._arguments, sys.argv[1:] = sys.argv[1:], []
 
         self._kernel_loop: nesting.KernelLoop | None = None
         # In a plain IPython no loop runs while a cell does: nothing to nest in.
@@ -85,6 +87,8 @@ class Extension:
 
     def close(self) -> None:
         self._replacements.undo()
+        if not sys.argv[1:]:
+            sys.argv[1:] = self._arguments
         self._magic.undo()
         if self._kernel_loop is not None:
             self._kernel_loop.restore()

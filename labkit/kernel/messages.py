@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 ANSWERS = "{name} responde en {url}"
-IN_THE_BROWSER = " · en tu navegador: {link}"
+ANSWERS_BEHIND_PROXY = "{name} responde en tu navegador en {link} · desde el cuaderno: {url}"
+PORT_TAKEN = "el puerto {port} ya está ocupado por {owner} · {line}"
+IGNORED = "labkit sirve a su manera y no tiene en cuenta: {options}"
 REPLACES = " · sustituye a {earlier}"
 ALREADY_ANSWERS = "{name} ya respondía en {url}: es la misma aplicación"
 APP_USED = (

@@ -2,18 +2,21 @@
 
 Each takes the arguments of the original, serves in the background through labkit and returns the
 Service. What has no meaning there (reloader, debugger, threads, signals, access log) is accepted and
-ignored; what would change what the service is (TLS, another kind of socket) is refused.
+ignored; what would change how requests are answered is ignored with a line that says so; what would change
+what the service is (TLS, another kind of socket) is refused, and so is a misspelt option.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
-from labkit import display
-from labkit.errors import LabkitError, NotRestartable
+from labkit import display, sockets
+from labkit import messages as words
+from labkit.errors import LabkitError, NotRestartable, PortInUse
 from labkit.kernel import messages
 from labkit.roster import ROSTER, serve
 from labkit.servers import recognise
@@ -83,6 +86,7 @@ def run_simple(
 
     if ssl_context is not None:
         _refuse("ssl_context", messages.INSTEAD_OF_TLS)
+    _say_ignored(request_handler=request_handler, processes=None if processes == 1 else processes)
     kind = "flask" if isinstance(application, flask.Flask) else "wsgi"
     if static_files:
         application = SharedDataMiddleware(application, static_files)
@@ -97,19 +101,28 @@ def run_app(
     path: Any = None,
     sock: Any = None,
     ssl_context: Any = None,
+    handler_cancellation: bool = False,
     **ignored: Any,
 ) -> Service:
     """Serve an aiohttp application, or what the coroutine makes, in the background.
 
     Unlike the original, it listens on 127.0.0.1 where no `host` is given, not on every address.
     """
+    import aiohttp.web
+
     try:
+        refuse_unknown(aiohttp.web.run_app, ignored)
         if ssl_context is not None:
             _refuse("ssl_context", messages.INSTEAD_OF_TLS)
         if path is not None:
             _refuse("path", messages.INSTEAD_OF_SOCKETS)
         if sock is not None:
             _refuse("sock", messages.INSTEAD_OF_SOCKETS)
+        _say_ignored(**{name: ignored.get(name) for name in ("shutdown_timeout", "keepalive_timeout")})
+        if handler_cancellation:
+            from labkit.servers.aio import cancelling_handlers
+
+            app = cancelling_handlers(app)
         return _serve(app, "aiohttp", _one_host(host), AIOHTTP_PORT if port is None else port)
     except BaseException:
         if asyncio.iscoroutine(app):
@@ -140,11 +153,14 @@ def _serve(app: Any, kind: str, host: str, port: Any) -> Service:
         raise NotRestartable(messages.APP_USED)
     if earlier is not None and earlier.name != name:
         earlier.stop()
-    service: Service = serve(app, name=name, port=port, host=host)
-    line = messages.ANSWERS.format(name=name, url=service.url)
+    taken = _taken_by(host, port) if earlier is None and port else None
+    service: Service = serve(app, name=name, port=0 if taken else port, host=host)
     link = display.link(service)
+    line = messages.ANSWERS.format(name=name, url=service.url)
     if not link.startswith(service.url):  # JupyterHub, Binder: the browser is on another machine
-        line += messages.IN_THE_BROWSER.format(link=link)
+        line = messages.ANSWERS_BEHIND_PROXY.format(name=name, link=link, url=service.url)
+    if taken:
+        line = messages.PORT_TAKEN.format(port=port, owner=taken, line=line)
     if earlier is not None:
         line += messages.REPLACES.format(earlier=earlier.name)
     if host in ("0.0.0.0", "::"):
@@ -153,7 +169,32 @@ def _serve(app: Any, kind: str, host: str, port: Any) -> Service:
     return service
 
 
+def _taken_by(host: str, port: int) -> str | None:
+    """Return who holds the port, in words; on a machine that many use, that is everyday and no error."""
+    try:
+        sockets.listen(host, port).close()
+    except PortInUse as error:
+        return error.owner or words.UNKNOWN_OWNER
+    return None
+
+
+def refuse_unknown(original: Any, options: dict[str, Any]) -> None:
+    """Raise TypeError for an option that the original does not have, as the original would."""
+    known = inspect.signature(original).parameters
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{original.__name__}() got an unexpected keyword argument {name!r}")
+
+
+def _say_ignored(**options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        print(messages.IGNORED.format(options=", ".join(given)))
+
+
 def _address(host: str) -> str:
+    if host.startswith("unix://"):
+        _refuse("host", messages.INSTEAD_OF_SOCKETS)
     # On some systems `localhost` is ::1 first; the course's services stay on one address.
     return "127.0.0.1" if host == "localhost" else host
 
@@ -162,7 +203,7 @@ def _one_host(host: str | Iterable[str] | None) -> str:
     if host is None:
         return "127.0.0.1"
     if isinstance(host, str):
-        return host
+        return _address(host)
     addresses = {_address(each) for each in host}
     if len(addresses) != 1:
         raise OnlyPlainHttp(messages.ONE_HOST.format(hosts=sorted(addresses)))

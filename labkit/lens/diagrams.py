@@ -61,7 +61,9 @@ def _stacked(*pictures: _Sequence | _Waterfall) -> Figure:
             (width - left - right) / width,
             (each.height - bottom - over) / height,
         )
-        with matplotlib.rc_context({"font.family": "DejaVu Sans"}):  # in which all was measured
+        with matplotlib.rc_context(
+            {"font.family": "DejaVu Sans", "text.parse_math": False}
+        ):  # in which all was measured
             each.draw(figure.add_axes(rectangle), width)
     return figure
 

@@ -389,7 +389,12 @@ class _Run:
     # in the thread
 
     def _main(self) -> None:
-        loop = self._loop = asyncio.new_event_loop()
+        try:
+            loop = self._loop = _new_loop()  # which needs descriptors
+        except BaseException as error:
+            self._failure = error
+            self._done.set()
+            return
         try:
             self._task = loop.create_task(self._everything())
             if self._stopped:  # an interrupt that came first
@@ -502,6 +507,13 @@ class _Run:
         return connection
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Make a loop of asyncio's own, whatever policy is set: `exchange` is written for its transports."""
+    if sys.platform == "win32":
+        return asyncio.ProactorEventLoop()
+    return asyncio.SelectorEventLoop()
+
+
 def _outcome_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return messages.TIMED_OUT
@@ -579,7 +591,7 @@ class _InstanceOf:
         if self._mark in response.body:
             try:
                 answer = json_module.loads(response.body)
-            except ValueError:
+            except (ValueError, RecursionError):
                 answer = None
             if isinstance(answer, dict) and self._name in answer:
                 return str(answer[self._name])

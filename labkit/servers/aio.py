@@ -30,8 +30,22 @@ from labkit.servers.base import Kind, Server
 _FORCE = 0.05  # seconds for a cancelled handler to notice
 _TIDY = 1.0  # seconds for the application's own clean-up hooks, and for tasks left behind
 
+_CANCELS = web.AppKey("labkit_handler_cancellation", bool)
 # The journal's entry of the request that this task answers: aiohttp handles each in a task of its own.
 _entry: ContextVar[Request | None] = ContextVar("labkit_entry", default=None)
+
+
+def cancelling_handlers(app: Any) -> Any:
+    """Have a handler cancelled when its client leaves, as `run_app(handler_cancellation=True)` does."""
+    if inspect.iscoroutine(app):
+
+        async def marked() -> Any:
+            return cancelling_handlers(await app)
+
+        return marked()
+    if isinstance(app, web.Application):
+        app[_CANCELS] = True
+    return app
 
 
 class AioServer(Server):
@@ -69,7 +83,11 @@ class AioServer(Server):
 
     def start(self) -> None:
         capture.begin()
-        Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        try:
+            Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        except RuntimeError:  # no thread to be had now
+            capture.end()
+            raise
         try:
             while not self._started.wait(0.1):  # an interrupt may be lost, on Windows always, without a limit
                 pass
@@ -155,10 +173,11 @@ class AioServer(Server):
 
     def _main(self) -> None:
         capture.current.set(self.journal)
-        self._loop = loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        loop.set_exception_handler(self._note_stray_error)
+        loop: asyncio.AbstractEventLoop | None = None
         try:
+            self._loop = loop = asyncio.new_event_loop()  # which needs descriptors
+            asyncio.set_event_loop(loop)
+            loop.set_exception_handler(self._note_stray_error)
             self._task = loop.create_task(self._serve())
             loop.run_until_complete(self._task)
         except BaseException as error:
@@ -168,7 +187,8 @@ class AioServer(Server):
                 self._failure = error
         finally:
             try:
-                self._close_loop(loop)
+                if loop is not None:
+                    self._close_loop(loop)
             finally:
                 self.listening.close()
                 self.ended = self._started.is_set() and not self._closing
@@ -181,7 +201,9 @@ class AioServer(Server):
         if not isinstance(app, web.Application):
             raise NotAnApp(messages.NOT_FROM_FACTORY.format(factory=self.name, given=repr(app)))
         app.on_response_prepare.append(self._note_status)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, handler_cancellation=app.get(_CANCELS, False)
+        )
         try:
             await runner.setup()
         except BaseException:
@@ -279,7 +301,7 @@ class AioServer(Server):
                     return await self._apply_faults(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
-            except SystemExit as error:  # which would end the loop, and with it the service
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # which would end the loop
                 self.journal.error(error)
                 if request.writer.output_size > 0:
                     raise ConnectionAbortedError from error

@@ -13,6 +13,7 @@ import base64
 import faulthandler
 import importlib
 import importlib.util
+import inspect
 import itertools
 import json
 import linecache
@@ -273,6 +274,7 @@ class Child:
         self._serving = False
         self._over = threading.Event()
         self._tickets = itertools.count(1)
+        self._originals: dict[str, Any] = {}  # of what is replaced
 
     # the process
 
@@ -288,11 +290,16 @@ class Child:
         base.watcher = self._watch
         sys.argv = list(self._hello["argv"])
         _when_imported("flask.app", lambda module: setattr(module.Flask, "run", self._flask_run()))
-        _when_imported("werkzeug.serving", lambda module: setattr(module, "run_simple", self.run_simple))
-        _when_imported("aiohttp.web", lambda module: setattr(module, "run_app", self.run_app))
+        _when_imported("werkzeug.serving", lambda module: self._replace(module, self.run_simple))
+        _when_imported("aiohttp.web", lambda module: self._replace(module, self.run_app))
         for library in ("requests", "aiohttp"):
             _when_imported(library, self._loaded)
         self._do_observe(self._hello["observed"])
+
+    def _replace(self, module: ModuleType, ours: Callable[..., None]) -> None:
+        name = ours.__name__
+        self._originals[name] = getattr(module, name)
+        setattr(module, name, ours)
 
     def run(self) -> int:
         """Run the program, serve it, and return the code to exit with."""
@@ -376,6 +383,8 @@ class Child:
         its_host, its_port = self._hello["address"]
         if host == "localhost":  # which on some systems is ::1 first
             host = "127.0.0.1"
+        if host is not None and host.startswith("unix://"):
+            _only_plain_http(host=host)
         if not self._hello["own_port"] or port is None:
             port = its_port
         return host or its_host, port
@@ -443,6 +452,9 @@ class Child:
     ) -> None:
         """Replace `werkzeug.run_simple`: reloader, debugger and the like have no meaning here."""
         _only_plain_http(ssl_context=ssl_context)
+        importlib.import_module("werkzeug.serving")  # where the original is put aside
+
+        _refuse_unknown(self._originals["run_simple"], also_ignored)
         if static_files:
             from werkzeug.middleware.shared_data import SharedDataMiddleware
 
@@ -458,10 +470,16 @@ class Child:
         path: Any = None,
         sock: Any = None,
         ssl_context: Any = None,
+        handler_cancellation: bool = False,
         **ignored: Any,
     ) -> None:
         """Replace `aiohttp.web.run_app`; on 127.0.0.1 where it names no host."""
         _only_plain_http(ssl_context=ssl_context, path=path, sock=sock)
+        _refuse_unknown(self._originals["run_app"], ignored)
+        if handler_cancellation:
+            from labkit.servers.aio import cancelling_handlers
+
+            app = cancelling_handlers(app)
         if host is not None and not isinstance(host, str):
             host = next(iter(host), None)
         self.serve(app, host, port)
@@ -601,6 +619,14 @@ def _only_plain_http(**options: Any) -> None:
     for option, value in options.items():
         if value is not None:
             raise BadArgument(messages.ONLY_PLAIN_HTTP.format(option=option))
+
+
+def _refuse_unknown(original: Any, options: dict[str, Any]) -> None:
+    """Raise TypeError for an option that the original does not have, as the original would."""
+    known = inspect.signature(original).parameters
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{original.__name__}() got an unexpected keyword argument {name!r}")
 
 
 def _take_over(handed: int | str) -> socket.socket:

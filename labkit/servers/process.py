@@ -31,6 +31,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
 from itertools import count
+from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from labkit import messages
@@ -87,7 +88,7 @@ class _Served:
 
 
 class ProcessServer(Server):
-    """A child process that serves. Three threads wait here for what it says, what it writes and its end."""
+    """A child process that serves. Threads here read its events and output, await its end, write commands."""
 
     kind: ClassVar[Kind] = "process"
 
@@ -99,7 +100,7 @@ class ProcessServer(Server):
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._threads: list[threading.Thread] = []
-        self._telling = threading.Lock()
+        self._commands: SimpleQueue[bytes | None] = SimpleQueue()
         self._closing = self._paused = self._grace_cut = False
         self._heard, self._stopped, self._gone = (threading.Event() for _ in range(3))
         self._begun = threading.Event()  # it serves, or it does not and never will
@@ -247,7 +248,7 @@ class ProcessServer(Server):
         finally:
             if lifeline is not None:
                 os.close(lifeline)
-        for work in (self._listen, self._read_output, self._reap):
+        for work in (self._listen, self._read_output, self._reap, self._write):
             thread = threading.Thread(target=work, name=f"labkit-{self.name}", daemon=True)
             self._threads.append(thread)
             Context().run(thread.start)  # a service is no part of what the code that starts it does
@@ -298,12 +299,17 @@ class ProcessServer(Server):
         self._send(encode(list(command)))
 
     def _send(self, data: bytes) -> None:
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        with self._telling, contextlib.suppress(OSError, ValueError):  # it is gone: its end is seen elsewhere
-            process.stdin.write(data)
-            process.stdin.flush()
+        self._commands.put(data)
+
+    def _write(self) -> None:
+        """Write commands, in a thread of its own: a process that is stopped lets its pipe fill."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it is gone: its end is seen elsewhere
+            with self._process.stdin as pipe:
+                while (data := self._commands.get()) is not None:
+                    pipe.write(data)
+                    pipe.flush()
 
     def _sync(self) -> None:
         """Wait, for a moment, until the process's events are in and its commands are done."""
@@ -506,16 +512,14 @@ class ProcessServer(Server):
         else:
             by_itself = False
         self._close_lifeline()
-        with self._telling, contextlib.suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.close()
+        self._commands.put(None)
         self._gone.set()
         self.ended = by_itself  # now that there is an exit code to go with it
         for event in (self._begun, self._heard, *self._echoes.values()):
             event.set()
 
     def forget(self) -> None:
-        self._telling, self._gone = threading.Lock(), threading.Event()
+        self._commands, self._gone = SimpleQueue(), threading.Event()
         self._gone.set()
         self._close_lifeline()
         self.listening.close()

@@ -66,7 +66,13 @@ class WsgiServer(Server):
     def start(self) -> None:
         capture.begin()
         self.faults.attach(self)
-        Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        try:
+            Context().run(self._thread.start)  # a service is no part of what the code that starts it does
+        except RuntimeError:  # no thread to be had now
+            self._connections.close()  # which ends what `capture` has begun
+            for each in (self._werkzeug.socket, self._wake_send, self._wake_recv):
+                each.close()
+            raise
 
     def stop(self, grace: float) -> int:
         self._close_door()
@@ -346,7 +352,7 @@ class Recorder:
             if met is not None:
                 sockets.cut(environ["werkzeug.socket"], reset=False)
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # in a thread of its own, where it would end nothing but this answer
             self.journal.error(error)
             text = b"500 Internal Server Error"
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
@@ -404,7 +410,7 @@ class _Body:
             return next(self._pieces)
         except (StopIteration, NoAnswer):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # Told apart here: further out, a ConnectionError of the application's looks like the client's.
             self._journal.error(error)
             raise BrokenBody from error

@@ -149,7 +149,8 @@ def test_on_jupyterhub_the_line_also_says_where_the_browser_finds_it(loaded: Ker
     cell = loaded.ok(f"Flask('x').run(port={port}).name")
     loaded.ok("del os.environ['JUPYTERHUB_SERVICE_PREFIX']")
     assert cell.lines == [
-        f"flask-{port} responde en http://127.0.0.1:{port} · en tu navegador: /user/ana/proxy/{port}/"
+        f"flask-{port} responde en tu navegador en /user/ana/proxy/{port}/ · "
+        f"desde el cuaderno: http://127.0.0.1:{port}"
     ]
 
 
@@ -163,14 +164,25 @@ def test_port_zero_takes_a_free_one(loaded: Kernel) -> None:
     loaded.ok("service.stop()")
 
 
-def test_a_port_held_by_another_program_is_told_in_the_cell(loaded: Kernel) -> None:
+@pytest.mark.parametrize(
+    "call", ["Flask('x').run(port={port})", "web.run_app(web.Application(), port={port})"]
+)
+def test_where_another_program_holds_the_port_it_goes_on_on_another_and_says_so(
+    loaded: Kernel, call: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        for call in (f"Flask('x').run(port={port})", f"web.run_app(web.Application(), port={port})"):
-            cell = loaded.run(call)
-            assert cell.error == "PortInUse"
-            assert str(port) in cell.error_text
-    assert loaded.ok("print('el kernel sigue')").lines == ["el kernel sigue"]
+        places = []
+        for _ in range(2):  # the cell is run again: it stays where it is
+            cell = loaded.ok(f"service = {call.format(port=port)}; print(service.url)")
+            said, url = cell.lines
+            assert said.startswith(f"el puerto {port} ya está ocupado por ")
+            assert said.endswith(f" responde en {url}")
+            assert requests.get(url, timeout=5).status_code == 404
+            places.append(url)
+        assert places[0] == places[1]
+        assert str(port) not in places[0]
+    loaded.ok("service.stop()")
 
 
 def test_bad_ports_and_bad_apps_are_refused_and_cost_no_running_service(loaded: Kernel, port: int) -> None:
@@ -179,6 +191,8 @@ def test_bad_ports_and_bad_apps_are_refused_and_cost_no_running_service(loaded: 
     assert loaded.run("web.run_app(web.Application(), port='ocho mil')").error == "BadPort"
     assert loaded.run(f"web.run_app(42, port={port})").error == "NotAnApp"
     assert loaded.run(f"Flask('x').run(port={port}, no_such_option=1)").error == "TypeError"
+    assert loaded.run(f"web.run_app(web.Application(), prot={port})").error == "TypeError"
+    assert loaded.run(f"web.run_app(handle(), prot={port})").error == "TypeError"
     assert get(port) == "sigo"
 
 
@@ -242,7 +256,10 @@ async def init():
 web.run_app(init(), port={port}, access_log=None, handle_signals=True, print=None, backlog=128,
             keepalive_timeout=75, shutdown_timeout=1, reuse_address=True, loop=asyncio.new_event_loop())
 """)
-    assert cell.lines == [f"aiohttp-{port} responde en http://127.0.0.1:{port}"]
+    assert cell.lines == [
+        "labkit sirve a su manera y no tiene en cuenta: shutdown_timeout, keepalive_timeout",
+        f"aiohttp-{port} responde en http://127.0.0.1:{port}",
+    ]
     assert get(port) == "Hello, Anonymous"
 
 
@@ -319,6 +336,8 @@ def test_the_same_aiohttp_app_again_is_the_same_service(loaded: Kernel, port: in
         "web.run_app(web.Application(), ssl_context=object())",
         "web.run_app(web.Application(), path='/tmp/x.sock')",
         "web.run_app(init(), sock=object())",
+        "web.run_app(web.Application(), host='unix:///tmp/x.sock')",
+        "Flask('x').run(host='unix:///tmp/x.sock')",
         pytest.param("web.run_app(web.Application(), host=['127.0.0.1', '::1'])", id="two hosts"),
     ],
 )
@@ -397,3 +416,59 @@ asyncio.run(main())
     assert cell.lines == ["Status: 200", "Body: Hello, World!"]
     cell = loaded.ok("loop = asyncio.get_event_loop()\nloop.run_until_complete(main())")
     assert cell.lines == ["Status: 200", "Body: Hello, World!"]
+
+
+def test_what_is_not_taken_into_account_is_said(loaded: Kernel, port: int) -> None:
+    cell = loaded.ok(f"""
+from werkzeug.serving import WSGIRequestHandler
+Flask('x').run(port={port}, request_handler=WSGIRequestHandler).stop()
+""")
+    assert cell.lines[0] == "labkit sirve a su manera y no tiene en cuenta: request_handler"
+    cell = loaded.ok(f"web.run_app(web.Application(), port={port}, keepalive_timeout=1, print=None).stop()")
+    assert cell.lines[0] == "labkit sirve a su manera y no tiene en cuenta: keepalive_timeout"
+
+
+@pytest.mark.parametrize("app", ["app", "made()"])
+def test_handler_cancellation_works(loaded: Kernel, port: int, app: str) -> None:
+    loaded.ok(f"""
+import asyncio, threading
+entered, cancelled = threading.Event(), threading.Event()
+async def slow(request):
+    entered.set()
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+app = web.Application()
+app.router.add_get("/", slow)
+async def made():
+    return app
+service = web.run_app({app}, port={port}, handler_cancellation=True)
+""")
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert loaded.ok("entered.wait(5)").result == "True"
+    assert loaded.ok("cancelled.wait(5)").result == "True"
+    loaded.ok("service.stop()")
+
+
+def test_a_cell_that_reads_its_arguments_runs_as_a_script_without_any(loaded: Kernel, port: int) -> None:
+    cell = loaded.ok(f"""
+import argparse, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int, default={port})
+arguments = parser.parse_args()
+web.run_app(web.Application(), port=arguments.port).stop()
+len(sys.argv)
+""")
+    assert cell.result == "1"
+
+
+def test_unloading_gives_the_kernels_arguments_back() -> None:
+    with kernel(loaded=False) as fresh:
+        before = fresh.ok("import sys; len(sys.argv)").result
+        fresh.ok("%load_ext labkit")
+        assert fresh.ok("len(sys.argv)").result == "1" != before
+        fresh.ok("%unload_ext labkit")
+        assert fresh.ok("len(sys.argv)").result == before

@@ -33,6 +33,7 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 11.5,
     "legend.fontsize": 11.5,
     "hatch.linewidth": 1.0,
+    "text.parse_math": False,  # `$` is part of a path or a name, and begins no formula
 }
 # Looks for things in a row: none is told from its neighbours by colour alone.
 _HATCHES = ("", "///", "...", "\\\\\\", "xx", "ooo", "++")
