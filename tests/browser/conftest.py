@@ -30,13 +30,15 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(NOTEBOOKS, tmp_path_factory.mktemp("lab") / "notebooks"))
 
 
-@pytest.fixture(scope="session")
+# Of a module and no longer: while they last, other tests of this process find children of its own, which they
+# count, and an event loop that runs in their thread.
+@pytest.fixture(scope="module")
 def address(chromium: str, work: Path) -> Iterator[str]:
     with jupyterlab(work, work.parent / "home") as address:
         yield address
 
 
-@pytest.fixture(scope="module")  # meanwhile its event loop runs in this thread: no other may
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[BrowserContext]:
     with browser_context(chromium) as browser:
         yield browser
