@@ -1068,7 +1068,7 @@ def test_without_matplotlib_it_says_what_to_install() -> None:
         "with labkit.observe() as journey: pass\n"
         "for draw in (journey.sequence, journey.waterfall,\n"
         "             lambda: labkit.plots.states([(0, 'a', 'x')]),\n"
-        "             lambda: labkit.plots.topology([('a', 'b', 1, 0)])):\n"
+        "             lambda: labkit.plots.outcomes({'a': ['x']})):\n"
         "    try: draw()\n"
         "    except ImportError as error: print(error)\n"
     )

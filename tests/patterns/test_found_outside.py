@@ -55,7 +55,7 @@ def test_a_post_that_was_received_is_not_repeated_for_where_it_was_redirected_to
             await client.post("shop", f"/work/{code}")
 
     ask = with_requests if kind == "requests" else lambda: asyncio.run(with_aiohttp())
-    with pytest.raises(OSError, match=":9|port=9"):
+    with pytest.raises(OSError, match=r":9|port=9"):
         ask()
     assert len(worked) == 1
 
