@@ -36,8 +36,8 @@ WRONG = {
     "no limit": (", timeout=limite", "", "¿quién pone el límite?"),
     "a short limit of its own": ("timeout=limite", "timeout=0.1", "¿qué límite lleva cada llamada?"),
     "a long limit of its own": ("timeout=limite", "timeout=1", "¿qué límite lleva cada llamada?"),
-    "only refused": ("requests.RequestException", "requests.ConnectionError", "GET /7 contestó 500"),
-    "only hung": ("requests.RequestException", "requests.Timeout", "GET /7 contestó 500"),
+    "only refused": ("requests.RequestException", "requests.ConnectionError", "lanzó ReadTimeout"),
+    "only hung": ("requests.RequestException", "requests.Timeout", "lanzó ConnectionError"),
     "the first failure ends it": (
         '                estados[nombre] = "sin respuesta"\n',
         '                estados[nombre] = "sin respuesta"\n                break\n',

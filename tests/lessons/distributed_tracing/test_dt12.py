@@ -5,6 +5,14 @@ from answers import Master
 DT12 = Master("DT-12")
 
 RIGHT = {
+    "space around it is nobody's": """
+        def continuar(cabecera, azar):
+            forma = r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
+            partes = re.fullmatch(forma, (cabecera or "").strip())
+            if not partes or (partes[1] == "00" and partes[4]):
+                return "-".join(["00", azar(16), azar(8), "01"])
+            return "-".join(["00", partes[2], azar(8), "01" if partes[3][1] in "13579bdf" else "00"])
+        """,
     "by pieces": """
         HEX = set("0123456789abcdef")
 
@@ -61,11 +69,6 @@ WRONG = {
     "anything after the flags": ("(-.*)?", "(.*)", "¿"),
     "capitals": (_PATTERN + ', cabecera or ""', _PATTERN + ', (cabecera or "").lower()', "¿Qué regla del enunciado"),
     "a match of the beginning": ("re.fullmatch", "re.match", "¿Qué regla del enunciado"),
-    "a dollar": (
-        f"re.fullmatch({_PATTERN}, ",
-        're.match(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$", ',
-        "¿Qué regla del enunciado",
-    ),
     "a new one not recorded": ('{azar(8)}-01"', '{azar(8)}-00"', "¿Qué dice el último bit"),
     "a short trace": ("azar(16)", "azar(8)", "¿Cuántos octetos tiene cada parte?"),
     "a long span": ("-{azar(8)}-01", "-{azar(16)}-01", "¿Cuántos octetos tiene cada parte?"),

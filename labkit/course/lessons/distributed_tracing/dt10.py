@@ -40,7 +40,12 @@ class Shop(Scene):
         """Make the application over these services, in their order."""
         self.noted: list[dict[str, Any]] = []
         urls = {name: service.url for name, service in services.items()}
-        app = flask_app(self, lambda _: self.answer(urls, limit, lambda **line: self.noted.append(line)), "pedidos")
+
+        def anotar(**datos: Any) -> None:
+            self.noted.append(datos)
+
+        app = flask_app(self, lambda _: self.answer(urls, limit, anotar), "pedidos")
+        app.testing = True  # what the route raises is raised here
         self.client = app.test_client()
         return self
 

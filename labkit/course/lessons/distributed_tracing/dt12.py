@@ -65,7 +65,6 @@ INVALID = [
     f"00-{TRACE}-{SPAN}-01.",
     f"cc-{TRACE}-{SPAN}-01.mas",
     f"cc-{'0' * 32}-{SPAN}-01",
-    f"00-{TRACE}-{SPAN}-01\n",
     f"00_{TRACE}_{SPAN}_01",
 ]
 

@@ -35,8 +35,12 @@ class Street(Scene):
     def ask(self, attempts: int, id: str = "abc") -> Any:
         """Call the answer."""
         url = f"{self.service.url}/cobrar"
+
+        def anotar(**datos: Any) -> None:
+            self.noted.append(datos)
+
         # In a thread: an answer without a limit could not be stopped at the deadline.
-        return wait_for(self.start(self.answer, url, id, attempts, lambda **line: self.noted.append(line)))
+        return wait_for(self.start(self.answer, url, id, attempts, anotar))
 
     def expect_attempts(self, found: Any, statuses: list[Any], situation: str) -> None:
         """Fail unless the service was asked so often, all was noted, and the last one is what came back."""
