@@ -16,9 +16,10 @@ import aiohttp
 import psutil
 from aiohttp import web
 
-import labkit
 from labkit.patterns.reactive import decode
+from labkit.roster import serve
 from labkit.service import Service
+from labkit.waiting import aeventually, eventually
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: tienda\r\n\r\n"
 
@@ -44,7 +45,7 @@ async def waterfalls(services: Mapping[str, Service], ways: Mapping[str, Callabl
             await result
         for name, service in services.items():
             for request in service.journal.requests[seen[name] :]:
-                await labkit.aeventually(lambda request=request: request.duration is not None)  # type: ignore[misc]
+                await aeventually(lambda request=request: request.duration is not None)  # type: ignore[misc]
                 end = request.started + (request.duration or 0.0)
                 bars.append({"name": name, "worker": way, "arrival": request.started, "start": request.started, "end": end})
     return bars
@@ -55,7 +56,7 @@ def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, flo
 
     No more than three hundred: both ends of a connection are this process's, which may open some thousand.
     """
-    service = labkit.serve(make, name=name, grace=0)
+    service = serve(make, name=name, grace=0)
     process = psutil.Process()
     threads, memory = threading.active_count(), process.memory_info().rss
     points, clients = [(0, 0, 0.0)], list[socket.socket]()
@@ -63,7 +64,7 @@ def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, flo
         for _ in range(100):
             clients.append(socket.create_connection(("127.0.0.1", service.port)))
             clients[-1].sendall(_REQUEST)
-        labkit.eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
+        eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
         more = (process.memory_info().rss - memory) / 2**20
         points.append((count, threading.active_count() - threads, more))
     for client in clients:
@@ -91,9 +92,9 @@ async def order_of_answers(calculate: Callable[[], Awaitable[object]]) -> list[s
         app.add_routes([web.get("/lenta", slow), web.get("/rapida", quick)])
         return app
 
-    shop = labkit.serve(app, name="tienda-lenta", grace=0)
+    shop = serve(app, name="tienda-lenta", grace=0)
     slow_one = asyncio.create_task(visit(f"{shop.url}/lenta"))
-    await labkit.aeventually(lambda: order)
+    await aeventually(lambda: order)
     await asyncio.gather(*(visit(f"{shop.url}/rapida") for _ in range(3)), slow_one)
     return order
 
@@ -117,13 +118,13 @@ def leave_early(*, handler_cancellation: bool) -> list[str]:
 
     url = None
     for name in ("almacen", "pedidos", "tienda"):
-        service = labkit.serve(lambda name, url=url: link(name, url), name=name, grace=0)
+        service = serve(lambda name, url=url: link(name, url), name=name, grace=0)
         url = service.url
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(_REQUEST)
-        labkit.eventually(lambda: len(working) == 3)
+        eventually(lambda: len(working) == 3)
     if handler_cancellation:
-        labkit.eventually(lambda: not working)
+        eventually(lambda: not working)
     else:
         time.sleep(0.3)
     return sorted(working)
