@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 from labkit import messages
 from labkit.errors import WrongType
+from labkit.waiting import seconds
 
 T = TypeVar("T")
 
@@ -33,6 +34,12 @@ def run(coroutine: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T
     """
     if not inspect.iscoroutine(coroutine):
         raise WrongType(messages.RUN_NEEDS_COROUTINE.format(given=repr(coroutine)))
+    if timeout is not None:
+        try:
+            timeout = min(seconds("timeout", timeout), threading.TIMEOUT_MAX)
+        except ValueError:
+            coroutine.close()
+            raise
     loop = _background_loop()
     if asyncio._get_running_loop() is loop:
         coroutine.close()

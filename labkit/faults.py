@@ -501,9 +501,9 @@ def _encode(body: object) -> tuple[bytes, str]:
     """Return the body's bytes and media type."""
     if isinstance(body, bytes):
         return body, "application/octet-stream"
-    if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
     try:
+        if isinstance(body, str):
+            return body.encode(), "text/plain; charset=utf-8"
         if isinstance(body, dict | list):
             return json.dumps(body, ensure_ascii=False).encode(), "application/json"
     except (TypeError, ValueError):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 from labkit import journal_file, messages
 from labkit.entries import Line, Request
-from labkit.errors import CannotWrite, WrongType
+from labkit.errors import BadArgument, CannotWrite, WrongType
 from labkit.traces import brief_traceback
 
 LIMIT = 10_000
@@ -70,6 +70,8 @@ class Journal:
 
     def text(self, last: int | None = None) -> str:
         """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
+        if not isinstance(last, int | None):
+            raise WrongType(messages.BAD_LAST.format(last=last))
         lines = self.lines
         if not lines:
             return messages.JOURNAL_EMPTY
@@ -124,7 +126,9 @@ class Journal:
             file = None if path is None else journal_file.file_at(path)
         except OSError as error:
             raise CannotWrite(path, error) from None
-        except TypeError:
+        except BadArgument:
+            raise
+        except (TypeError, ValueError):
             raise WrongType(messages.BAD_PATH_OF_JOURNAL.format(path=path)) from None
         with self._lock:
             before, self._file = self._file, file

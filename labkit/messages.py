@@ -40,8 +40,8 @@ REPLICAS_NEED_FACTORY = (
     "Con replicas={replicas} cada instancia necesita su propia aplicación: "
     "pasa una función que la cree, no la aplicación ya hecha."
 )
-BAD_REPLICAS = "replicas={replicas!r}: usa un número entero desde 1."
-BAD_GRACE = "grace={grace!r}: usa una cantidad de segundos, 0 o más."
+BAD_REPLICAS = "replicas={replicas!r}: usa un número entero de 1 a 100."
+BAD_GRACE = "grace={grace!r}: usa una cantidad de segundos, de 0 a 86400."
 BAD_NAME = "name={name!r}: usa un texto que no esté vacío."
 KIND_MISMATCH = (
     "«{name}» ya es un servicio {old} y lo nuevo es {new}. "
@@ -118,6 +118,7 @@ NO_TEXT = "(su __str__ falla)"
 NOT_A_JOURNAL_FILE = (
     "«{path}» ya existe y no es un diario de labkit, que lo iría llenando y reemplazando: elige otro archivo."
 )
+BAD_LAST = "text({last!r}): usa un número entero de entradas, o None para todas."
 BAD_PATH_OF_JOURNAL = "write_to({path!r}): usa la ruta de un archivo, o None para dejar de escribir."
 LINE_CUT = "… (cortada: faltan {count} caracteres)"
 CANNOT_WRITE = "No se puede escribir el diario en «{path}»: {reason}. Elige otro archivo."
@@ -195,7 +196,7 @@ EVENTUALLY_NEEDS_FUNCTION = (
 EVENTUALLY_NEEDS_AWAIT = (
     "La condición es una corrutina, y sin await siempre parece cierta: usa await labkit.aeventually(…)."
 )
-BAD_SECONDS = "{name}={value!r}: usa una cantidad de segundos, 0 o más."
+BAD_SECONDS = "{name}={value!r}: usa una cantidad de segundos, de 0 a 86400."
 BAD_POSITIVE_SECONDS = "{name}={value!r}: usa una cantidad de segundos mayor que 0."
 MANUAL_CLOCK = "reloj manual · {now:g} s · {sleeping} en espera"
 

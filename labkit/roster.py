@@ -201,7 +201,7 @@ def _entry(
     recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
     if replicas is None:
         return Service(recipe, name, host=host, port=port, grace=grace)
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
         raise BadArgument(messages.BAD_REPLICAS.format(replicas=replicas))
     if not recipe.is_factory:
         raise WrongType(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))

@@ -7,7 +7,6 @@ cannot cross.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from labkit.journal import Journal
 from labkit.servers import Kind, Recipe, Server, make_server
 
 GRACE = 1.0
+LONGEST = 86_400.0  # seconds of grace
 _started: WeakSet[Service] = WeakSet()  # to say whose a port is, also where the roster no longer knows
 
 
@@ -354,7 +354,7 @@ def mismatch(name: str, old: Kind, new: Kind) -> str:
 
 def seconds(grace: float) -> float:
     """Return a valid grace. Raises ValueError for what is no number of seconds from 0 on."""
-    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace <= LONGEST:
         raise BadArgument(messages.BAD_GRACE.format(grace=grace))
     return float(grace)
 

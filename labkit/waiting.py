@@ -23,6 +23,7 @@ from labkit import messages
 
 T = TypeVar("T")
 
+LONGEST = 1e12  # seconds
 _LONGEST_SOURCE = 60  # of a lambda, in the text of a TimeoutError
 
 
@@ -131,7 +132,7 @@ def _forget(value: Any) -> None:
 def seconds(name: str, value: float, *, positive: bool = False) -> float:
     """Return a valid number of seconds. Raises ValueError, naming the argument, for anything else."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (positive and value == 0):
+    if not number or not 0 <= value <= LONGEST or (positive and value == 0):
         text = messages.BAD_POSITIVE_SECONDS if positive else messages.BAD_SECONDS
         raise ValueError(text.format(name=name, value=value))
     return float(value)

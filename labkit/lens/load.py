@@ -108,6 +108,8 @@ def load(
     """
     mix = _Mix(target, _Request(method, json, headers), seed)
     plan = _plan(requests, duration, concurrency, rate, timeout)
+    if not isinstance(instance, str):
+        raise WrongType(messages.BAD_INSTANCE.format(given=repr(instance)))
     run = _Run(mix, plan, instance)
     run.in_a_thread(progress)
     return run.result()
@@ -128,8 +130,15 @@ class _Request:
 
     def __post_init__(self) -> None:
         if self.json is not None:
-            self.body = json_module.dumps(self.json, ensure_ascii=False).encode()
+            try:
+                self.body = json_module.dumps(self.json, ensure_ascii=False).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                raise WrongType(messages.BAD_JSON.format(error=error)) from None
             self.fields["Content-Type"] = "application/json"
+        if not isinstance(self.headers or {}, Mapping):
+            raise WrongType(messages.BAD_HEADERS.format(given=repr(self.headers)))
+        if not isinstance(self.method, str | None):
+            raise BadArgument(messages.BAD_METHOD.format(method=self.method))
         for name, value in (self.headers or {}).items():
             self._add(name, value)
         if self.method is None:
@@ -185,6 +194,8 @@ class _Mix:
         if request.body is not None and not any(shot.body is not None for each in shots for shot in each):
             raise BadArgument(messages.BODY_OF_GET.format(method=shots[0][0].method))
         self._shots = [cycle(each) for each in shots]
+        if not isinstance(seed, int):
+            raise WrongType(messages.BAD_SEED.format(given=repr(seed)))
         self._random = random.Random(seed)
 
     def next(self) -> _Shot:

@@ -90,9 +90,6 @@ NO_CALLS_TO_DRAW = "No hay llamadas que dibujar."
 BAD_COUNTS = "{caller} → {callee}: {errors!r} errores de {count!r} llamadas no puede ser."
 CALLS = ("{count} llamada", "{count} llamadas")
 FAILED_CALLS = ("{count} error", "{count} errores")
-ALL_WELL = "llamadas (cuántas)"
-WITH_ERRORS = "con errores (✕: qué parte)"
-ERROR_SHARE = "{count}\n✕ {share} %"
 
 # plots.history
 VERSION_AXIS = "versión"
@@ -100,3 +97,10 @@ NO_SUCH_VERSION = "until={given}: usa una versión, un entero de 0 a {last}."
 NOT_A_QUANTITY = "Cada paso es un nombre y un número finito, como ('Vendido', 4)."
 HISTORY_STEP = "{version} · {label}: {value:g}"
 HISTORY_HERE = "{ylabel} en la versión {version}: {value:g} (quedan {later} hechos por delante)"
+CANNOT_DRAW = (
+    "plots.{figure}: no se puede dibujar lo recibido ({reason}). help(labkit.plots.{figure}) dice qué recibe."
+)
+BAD_HEADERS = "headers={given}: usa un diccionario de textos."
+BAD_JSON = "json=…: no se puede escribir como JSON ({error})."
+BAD_SEED = "seed={given}: usa un número entero."
+BAD_INSTANCE = "instance={given}: usa el nombre de un campo o de una cabecera."

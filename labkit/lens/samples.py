@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.errors import BadArgument, WrongType
 from labkit.lens import load_messages as messages
 
 _NEVER_WAITED = (messages.REFUSED, messages.CUT, messages.NOT_HTTP, messages.OWN_LIMIT)
@@ -104,7 +105,7 @@ class Samples:
         """
         latencies = self.latencies
         if not latencies or not 0 <= percent <= 100:
-            raise ValueError(messages.NO_PERCENTILE.format(percent=percent, count=len(latencies)))
+            raise BadArgument(messages.NO_PERCENTILE.format(percent=percent, count=len(latencies)))
         rank = -(-percent * len(latencies) // 100)
         return latencies[max(0, int(rank) - 1)]
 
@@ -126,12 +127,13 @@ class Samples:
 
 def named(results: Sequence[Any], names: Sequence[str]) -> dict[str, Samples]:
     """Return the results by name, in order. Raises TypeError and ValueError."""
+    names = list(names) if isinstance(names, Sequence) else []
     for result in results:
         if not isinstance(result, Samples):
-            raise TypeError(messages.NOT_A_RESULT.format(given=repr(result)))
+            raise WrongType(messages.NOT_A_RESULT.format(given=repr(result)))
     by_name = dict(zip(names, results, strict=False))
     if not results or not len(results) == len(names) == len(by_name):
-        raise ValueError(messages.NAMES_OF_RESULTS.format(results=len(results), names=len(names)))
+        raise BadArgument(messages.NAMES_OF_RESULTS.format(results=len(results), names=len(names)))
     return by_name
 
 

@@ -47,7 +47,7 @@ from labkit.traces import is_library
 _SETTLING = 0.5  # seconds that a reader of the journal waits for a process that does not react
 _HEARING = 0.3  # seconds for a process to hear that it should stop
 _TIDY = 2.6  # seconds for an application's own clean-up hooks, see labkit.servers.aio
-_LEAVING = 1.0  # seconds for what a script does after it has served, and for `atexit`
+_LEAVING = 3.0  # seconds for what a script does after it has served, and for `atexit`
 _DYING = 2.0  # seconds for the system to end a process
 _LAST_WORDS = 12  # lines shown of a process that ended before it served
 _REMEMBERED = 1000  # requests whose handler is done, and whose answer may still be on its way

@@ -6,14 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
 from labkit.lens.plots.drawing import BLACK, Drawing, legend, legible, looks_of, new_figure, patch_of, quiet
+from labkit.lens.plots.refusing import refusing
 
 _TALLEST = 7.5  # inches
 _LETTER = 0.1  # inches, of a monospaced letter of 11 points, generously
 _STEP = "  "
 
 
+@refusing
 def waterfall(spans: Iterable[Any]) -> Drawing:
     """Draw the spans of a trace along time, each below its parent, siblings in the order in which they began.
 
@@ -23,7 +26,7 @@ def waterfall(spans: Iterable[Any]) -> Drawing:
     """
     given = sorted(spans, key=lambda span: float(_get(span, "start")))
     if not given:
-        raise ValueError(messages.NO_TASKS)
+        raise BadArgument(messages.NO_TASKS)
     known = {_get(span, "id") for span in given}
     below: dict[Any, list[Any]] = defaultdict(list)
     for span in given:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
+from labkit.lens.plots.refusing import refusing
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Topology:
         return {"text/plain": self.text, "text/vnd.mermaid": self.source}
 
 
+@refusing
 def topology(calls: Iterable[Any]) -> Topology:
     """Draw an arrow from each caller to each callee, with the number of calls and of failures.
 
@@ -44,7 +47,7 @@ def topology(calls: Iterable[Any]) -> Topology:
     """
     traffic = counted(calls)
     if not traffic:
-        raise ValueError(messages.NO_CALLS_TO_DRAW)
+        raise BadArgument(messages.NO_CALLS_TO_DRAW)
     names = list(dict.fromkeys(name for pair in traffic for name in pair))
     boxes = [f'  n{number}["{_escaped(name)}"]' for number, name in enumerate(names)]
     arrows = [
@@ -61,7 +64,7 @@ def counted(calls: Iterable[Any]) -> dict[tuple[str, str], Traffic]:
         if isinstance(call, tuple | list):
             caller, callee, count, errors = call
             if not 0 <= errors <= count:
-                raise ValueError(
+                raise BadArgument(
                     messages.BAD_COUNTS.format(caller=caller, callee=callee, count=count, errors=errors)
                 )
         else:

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
 from labkit.lens.plots.drawing import BLUE, GREY, WIDTH, Drawing, legible, new_figure, quiet
+from labkit.lens.plots.refusing import refusing
 
 _LETTER = 0.085  # inches, of a label below the axis
 
 
+@refusing
 def history(
     steps: Sequence[tuple[str, float]], *, ylabel: str, until: int | None = None, start: float = 0
 ) -> Drawing:
@@ -23,10 +26,10 @@ def history(
     """
     now = len(steps) if until is None else until
     if isinstance(now, bool) or not isinstance(now, int) or not 0 <= now <= len(steps):
-        raise ValueError(messages.NO_SUCH_VERSION.format(given=repr(until), last=len(steps)))
+        raise BadArgument(messages.NO_SUCH_VERSION.format(given=repr(until), last=len(steps)))
     values = [start, *(value for _, value in steps)]
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        raise ValueError(messages.NOT_A_QUANTITY)
+        raise BadArgument(messages.NOT_A_QUANTITY)
     versions = list(range(len(values)))
     crowded = max([len(label) for label, _ in steps], default=0) * _LETTER * len(versions) > WIDTH - 1
     slant: Any = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}

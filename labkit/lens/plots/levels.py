@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
 from labkit.lens.plots.drawing import LINES, MARKERS, PALETTE, Drawing, legend, legible, new_figure, quiet
+from labkit.lens.plots.refusing import refusing
 
 _MARKS = 8  # on each line, so that it is told from the others where they cross
 
 
+@refusing
 def levels(
     rows: Mapping[str, Iterable[tuple[float, float]]],
     *,
@@ -30,10 +33,10 @@ def levels(
     """
     lines = {label: [(_number(x), _number(y)) for x, y in row] for label, row in rows.items()}
     if not lines or not all(lines.values()):
-        raise ValueError(messages.NO_POINTS)
+        raise BadArgument(messages.NO_POINTS)
     for label, line in lines.items():
         if any(after[0] < before[0] for before, after in pairwise(line)):
-            raise ValueError(messages.POINTS_BACKWARDS.format(label=label))
+            raise BadArgument(messages.POINTS_BACKWARDS.format(label=label))
     with legible():
         figure = new_figure(4.0)
         axes = figure.subplots()
@@ -69,5 +72,5 @@ def _in_words(label: str, line: list[tuple[float, float]], exact: bool) -> str:
 
 def _number(value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(messages.NOT_A_POINT.format(given=repr(value)))
+        raise BadArgument(messages.NOT_A_POINT.format(given=repr(value)))
     return float(value)

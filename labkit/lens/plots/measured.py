@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
 from labkit.lens.plots.drawing import (
     LINES,
@@ -21,6 +22,7 @@ from labkit.lens.plots.drawing import (
     patch_of,
     quiet,
 )
+from labkit.lens.plots.refusing import refusing
 from labkit.lens.samples import Samples, in_words, named
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 _FEW, _BRIEF = 40, 0.25  # requests, seconds: of no more, no rate can be told
 
 
+@refusing
 def requests_along_time(result: Samples) -> Drawing:
     """Draw each request of a load by sending time, latency and outcome; below, answers per second."""
     if not result.samples:
-        raise ValueError(messages.NO_SAMPLES)
+        raise BadArgument(messages.NO_SAMPLES)
     looks = looks_of_outcomes(result.counts)
     with legible():
         with_rate = len(result) > _FEW and result.elapsed > _BRIEF
@@ -88,6 +91,7 @@ def _wrapped(notes: Sequence[str]) -> str:
     return "\n".join(line for note in notes for line in textwrap.wrap(note, 105))
 
 
+@refusing
 def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
     """Draw a distribution of latencies for each row: what part was answered by each time.
 
@@ -97,7 +101,7 @@ def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
     """
     answered = {label: _answered(row) for label, row in rows.items()}
     if not any(total for _, total in answered.values()):
-        raise ValueError(messages.NO_SAMPLES)
+        raise BadArgument(messages.NO_SAMPLES)
     with legible():
         figure = new_figure(4.0)
         _distribution(figure.subplots(), answered)
@@ -107,6 +111,7 @@ def latencies(rows: Mapping[str, Samples | Sequence[float]]) -> Drawing:
     )
 
 
+@refusing
 def comparison(rows: Mapping[str, Samples]) -> Drawing:
     """Draw two or more loads on the same axes: latencies, and answers per second by outcome."""
     answered = {label: _answered(row) for label, row in rows.items()}
@@ -138,6 +143,7 @@ def comparison(rows: Mapping[str, Samples]) -> Drawing:
     return Drawing(figure, "\n".join(f"{label}: {in_words(row.counts)}" for label, row in rows.items()))
 
 
+@refusing
 def throughput(rows: Samples | Mapping[str, Samples], *, window: float | None = None) -> Drawing:
     """Draw answers per second along time, by outcome; several loads below each other.
 
@@ -146,9 +152,9 @@ def throughput(rows: Samples | Mapping[str, Samples], *, window: float | None = 
     by_label = {"": rows} if isinstance(rows, Samples) else dict(rows)
     named(list(by_label.values()), list(by_label))
     if not any(len(row) for row in by_label.values()):
-        raise ValueError(messages.NO_SAMPLES)
+        raise BadArgument(messages.NO_SAMPLES)
     if window is not None and not window > 0:
-        raise ValueError(messages.BAD_WINDOW.format(window=window))
+        raise BadArgument(messages.BAD_WINDOW.format(window=window))
     outcomes = sorted(
         {outcome for row in by_label.values() for outcome in row.counts},
         key=lambda outcome: (not outcome.isdigit(), outcome),

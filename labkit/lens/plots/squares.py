@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labkit import messages
+from labkit.errors import BadArgument
 from labkit.lens.plots.drawing import EDGE, PALETTE, Drawing, legible, new_figure, quiet
+from labkit.lens.plots.refusing import refusing
 
 _FAILED = {"facecolor": "white", "hatch": "xxx"}  # told by its hatching, not by a colour
 
 
+@refusing
 def outcomes(
     rows: Mapping[str, Sequence[str]], *, failures: Sequence[str] = (messages.NO_ANSWER,)
 ) -> Drawing:
@@ -21,9 +24,9 @@ def outcomes(
     """
     names = sorted({outcome for row in rows.values() for outcome in row} - set(failures))
     if not rows or not any(rows.values()):
-        raise ValueError(messages.NOTHING_TO_DRAW)
+        raise BadArgument(messages.NOTHING_TO_DRAW)
     if len(names) > len(PALETTE):
-        raise ValueError(messages.TOO_MANY_NAMES.format(count=len(names), limit=len(PALETTE)))
+        raise BadArgument(messages.TOO_MANY_NAMES.format(count=len(names), limit=len(PALETTE)))
     looks: dict[str, dict[str, Any]] = {
         name: {"facecolor": colour} for name, colour in zip(names, PALETTE, strict=False)
     }

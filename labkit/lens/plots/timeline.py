@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.errors import BadArgument
 from labkit.lens import load_messages as messages
 from labkit.lens.plots.drawing import (
     BLACK,
@@ -30,6 +31,7 @@ from labkit.lens.plots.drawing import (
     quiet,
     spread_labels,
 )
+from labkit.lens.plots.refusing import refusing
 from labkit.messages import KILLED, PAUSED, RUNNING, STOPPED
 
 _TALLEST = 7.5  # inches
@@ -50,6 +52,7 @@ _FAILED_HATCHES = ("xxx", "...", "+++", "ooo", "---")
 _REFUSED_MARKS = (("X", RED), ("D", ORANGE), ("P", PINK), ("v", SKY), ("s", BLACK))
 
 
+@refusing
 def states(
     events: Iterable[tuple[float, Any, Any]], *, end: float | None = None, exact: bool = False
 ) -> Drawing:
@@ -63,10 +66,10 @@ def states(
     """
     ordered = sorted(((_number(t), str(who), str(state)) for t, who, state in events), key=lambda e: e[0])
     if not ordered:
-        raise ValueError(messages.NO_EVENTS)
+        raise BadArgument(messages.NO_EVENTS)
     first, last = ordered[0][0], ordered[-1][0]
     if end is not None and end < last:
-        raise ValueError(messages.END_TOO_EARLY.format(end=end, last=last))
+        raise BadArgument(messages.END_TOO_EARLY.format(end=end, last=last))
     shift = 0.0 if exact else first
     until = (last + (0.15 * (last - first) or 1.0) if end is None else _number(end)) - shift
     rows: dict[str, list[tuple[float, str]]] = {}
@@ -124,6 +127,7 @@ class _Task:
         return self.outcome == "ok" or (self.outcome.isdigit() and int(self.outcome) < 400)
 
 
+@refusing
 def bars(records: Iterable[Any], *, exact: bool = False) -> Drawing:
     """Draw tasks or requests as bars along time: those that ran, waited or were refused.
 
@@ -137,7 +141,7 @@ def bars(records: Iterable[Any], *, exact: bool = False) -> Drawing:
     """
     tasks = [_task(record, number) for number, record in enumerate(records, start=1)]
     if not tasks:
-        raise ValueError(messages.NO_TASKS)
+        raise BadArgument(messages.NO_TASKS)
     tasks.sort(key=lambda task: task.arrival)
     words = _tasks_in_words(tasks, exact)
     shift = 0.0 if exact else tasks[0].arrival
@@ -230,7 +234,7 @@ def _task(record: Any, number: int) -> _Task:
     )
     known = [t for t in (task.arrival, task.start, task.end) if t is not None]
     if known != sorted(known):
-        raise ValueError(messages.WRONG_ORDER.format(name=task.name, times=known))
+        raise BadArgument(messages.WRONG_ORDER.format(name=task.name, times=known))
     return task
 
 
@@ -274,5 +278,5 @@ def _write(axes: Any, x: float, y: float, text: str, look: Look) -> None:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(messages.NO_TIME.format(value=value))
+        raise BadArgument(messages.NO_TIME.format(value=value))
     return float(value)
