@@ -1067,17 +1067,13 @@ def test_without_matplotlib_it_says_what_to_install() -> None:
         "import sys; sys.modules['matplotlib'] = None; import labkit\n"
         "with labkit.observe() as journey: pass\n"
         "for draw in (journey.sequence, journey.waterfall,\n"
-<<<<<<< HEAD
         "             lambda: labkit.plots.states([(0, 'a', 'x')]),\n"
         "             lambda: labkit.plots.outcomes({'a': ['x']})):\n"
-=======
-        "             lambda: labkit.plots.states([(0, 'a', 'x')])):\n"
->>>>>>> refs/heads/house
         "    try: draw()\n"
         "    except ImportError as error: print(error)\n"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert said.count("pip install matplotlib") == 3
+    assert said.count("pip install matplotlib") == 4
 
 
 # Text and pictures of given calls

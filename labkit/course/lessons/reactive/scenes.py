@@ -48,7 +48,6 @@ async def waterfalls(services: Mapping[str, Service], ways: Mapping[str, Callabl
 
 
 def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, float]]:
-<<<<<<< HEAD
     """Serve, let a thousand clients come who wait, and return (clients, threads more, MiB more) on the way."""
     DOOR.clear()
     _allow_files(3000)  # both ends of each connection are this process's
@@ -66,26 +65,6 @@ def waiting_cost(make: Callable[[], Any], name: str) -> list[tuple[int, int, flo
             points.append((count, threading.active_count() - threads, more))
         DOOR.set()
         service.stop()
-=======
-    """Serve, let clients come who wait, and return (clients, threads more, MiB more) for each hundred.
-
-    No more than three hundred: both ends of a connection are this process's, which may open some thousand.
-    """
-    service = serve(make, name=name, grace=0)
-    process = psutil.Process()
-    threads, memory = threading.active_count(), process.memory_info().rss
-    points, clients = [(0, 0, 0.0)], list[socket.socket]()
-    for count in (100, 200, 300):
-        for _ in range(100):
-            clients.append(socket.create_connection(("127.0.0.1", service.port)))
-            clients[-1].sendall(_REQUEST)
-        eventually(lambda count=count: len(service.journal.requests) == count)  # type: ignore[misc]
-        more = (process.memory_info().rss - memory) / 2**20
-        points.append((count, threading.active_count() - threads, more))
-    for client in clients:
-        client.close()
-    service.stop()
->>>>>>> refs/heads/house
     return points
 
 
