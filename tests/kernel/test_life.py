@@ -62,7 +62,10 @@ def loaded() -> Iterator[Kernel]:
     "cell",
     [
         "print('ya', flush=True); time.sleep(60)",
-        "import requests\nprint('ya', flush=True)\nwhile True: requests.get('http://127.0.0.1:{0}/')",
+        # A session that lasts: requests.get makes one for each call, and an interrupt that hits the finalizer of
+        # its pool is lost, since Python ignores what a finalizer raises.
+        "import requests\nsesion = requests.Session()\nprint('ya', flush=True)\n"
+        "while True: sesion.get('http://127.0.0.1:{0}/')",
         "print('ya', flush=True)\nimport asyncio; asyncio.run(asyncio.sleep(60))",
         "print('ya', flush=True)\nwhile True: await asyncio.sleep(0.02)",
     ],
