@@ -682,7 +682,6 @@ SECTIONS = [
     "events",
     "proxies",
     "reactive",
-    "proxies",
     "saga",
     "peers",
 ]
@@ -733,8 +732,6 @@ def main() -> None:
         bench_proxies(effort)
     if "reactive" in chosen:
         bench_reactive(effort)
-    if "proxies" in chosen:
-        bench_proxies(effort)
     if "saga" in chosen:
         bench_sagas(effort)
     if "peers" in chosen:
