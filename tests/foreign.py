@@ -18,7 +18,7 @@ def source(name: str, version: str) -> Path:
     folder = FOLDER / f"{name}-{version}"
     if not folder.exists():
         FOLDER.mkdir(exist_ok=True)
-        run("download", "--no-binary", ":all:", "--no-deps", "--dest", FOLDER, f"{name}=={version}")
+        run("download", "--no-binary", name, "--no-deps", "--dest", FOLDER, f"{name}=={version}")
         with tarfile.open(FOLDER / f"{name}-{version}.tar.gz") as archive:
             archive.extractall(FOLDER, filter="data")
     return folder

@@ -1,10 +1,10 @@
-"""A pytest plugin: pytest-httpbin's plain server is met through an edge, and not directly."""
+"""A pytest plugin: the plain servers of foreign suites are met through an edge, and not directly."""
 
 import asyncio
+import importlib.util
 import threading
 
 from aiohttp import web
-from pytest_httpbin import serve
 
 from labkit.patterns.edge import Edge, Route, Shedder
 
@@ -34,19 +34,31 @@ class Front:
         self.loop.run_forever()
 
 
-direct = serve.Server.url.fget
-
-
-def through_the_edge(server):
-    url = direct(server)
+def front_of(url):
+    """The URL of an edge before a plain server. One that speaks TLS is left alone: the edge is behind its end."""
     if not url.startswith("http:"):
-        return url  # the edge is behind whatever ends TLS
+        return url
     if url not in _fronts:
         _fronts[url] = Front(url)
     return _fronts[url].url
 
 
-serve.Server.url = property(through_the_edge)
+def put_in_front(cls, made=str):
+    """Have a test server's `url` be that of an edge before it."""
+    direct = cls.url.fget
+    cls.url = property(lambda server: made(front_of(str(direct(server)).rstrip("/"))))
+
+
+def pytest_plugin_registered(plugin):
+    if hasattr(plugin, "TestServer"):  # the conftest of httpx
+        put_in_front(plugin.TestServer, lambda url: plugin.httpx.URL(url + "/"))
+
+
+def pytest_configure(config):
+    if importlib.util.find_spec("pytest_httpbin"):  # what requests is tested with
+        from pytest_httpbin import serve
+
+        put_in_front(serve.Server)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,4 +1,4 @@
-"""Foreign suites through the edge: the tests of `requests`, and gunicorn's collection of invalid requests."""
+"""Foreign suites through the edge: the tests of `requests` and of httpx, and gunicorn's invalid requests."""
 
 from __future__ import annotations
 
@@ -22,32 +22,64 @@ pytestmark = [pytest.mark.soak, pytest.mark.limit(600)]
 
 HERE = Path(__file__).parent
 
+PYTEST = f"pytest=={version('pytest')}"
+
 # What a proxy must not hand on, so that a test of `requests` which expects it cannot pass through one.
-MUST_FAIL = {
+OF_REQUESTS = {
     # RFC 9110, sections 7.6.1 and 11.7.2: it is for the proxy itself.
     "tests/test_requests.py::TestRequests::test_proxy_authorization_preserved_on_request",
 }
+# httpx's command line: its tests compare what it prints, the letters of the headers' names (aiohttp writes `Date`
+# for `date`; RFC 9110, section 5.1: there is no difference) and the port, which is the edge's and not 8000.
+OF_HTTPX = {
+    f"tests/test_main.py::test_{name}"
+    for name in ("get", "json", "binary", "redirects", "follow_redirects", "post", "verbose", "auth")
+}
 
 
-def test_the_suite_of_requests_fails_nowhere_but_where_a_proxy_must(tmp_path):
+def test_the_suite_of_requests_fails_nowhere_but_where_a_proxy_must():
     suite = source("requests", version("requests"))
     needed = packages(
-        "requests-tests", "pytest-httpbin==2.1.0", "httpbin>=0.10.1", "pytest-mock", "pysocks", "trustme",
-        f"pytest=={version('pytest')}",
-    )  # fmt: skip
+        "requests-tests",
+        "pytest-httpbin==2.1.0",
+        "httpbin>=0.10.1",
+        "pytest-mock",
+        "pysocks",
+        "trustme",
+        PYTEST,
+    )
+    compare(suite, needed, OF_REQUESTS, at_least=500)
+
+
+def test_the_suite_of_httpx_fails_nowhere_but_where_it_reads_what_is_the_edges_own():
+    suite = source("httpx", "0.28.1")
+    needed = packages(
+        "httpx-tests",
+        "httpx[brotli,cli,http2,socks,zstd]==0.28.1",
+        "uvicorn",
+        "trio",
+        "trustme",
+        "chardet",
+        PYTEST,
+    )
+    compare(suite, needed, OF_HTTPX, at_least=1000)
+
+
+def compare(suite, needed, must_fail, at_least):
+    """Run a suite directly and through an edge: what fails more must be `must_fail`."""
     direct = outcomes(suite, needed)
     through = outcomes(suite, needed, "-p", "edge_in_front")
-    assert direct["passed"] > 500
+    assert direct["passed"] > at_least
     assert "edges in front: 1" in through["text"]
-    assert through["failed"] - direct["failed"] == MUST_FAIL
-    assert through["passed"] == direct["passed"] - len(MUST_FAIL)
+    assert through["failed"] - direct["failed"] == must_fail
+    assert through["passed"] == direct["passed"] - len(must_fail)
 
 
 def outcomes(suite, needed, *arguments):
     paths = os.pathsep.join(map(str, [needed, HERE, HERE.parent.parent]))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "tests", "-q", "-rf", "-W", "ignore", "-p", "no:cacheprovider",
-         "-o", "addopts=", "--color=no", *arguments],
+         "-o", "addopts=", "-o", "filterwarnings=", "--color=no", *arguments],
         cwd=suite, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     text = done.stdout
