@@ -75,7 +75,7 @@ WRONG = {
     "only the network": ("except OSError", "except ConnectionError", "tras un TimeoutError no volvió a llamar"),
     "a cancellation is repeated": ("except OSError", "except (OSError, asyncio.CancelledError)", "la cancelaron y"),
     "never raises": ("fallos == intentos", "fallos > intentos", "con intentos=1"),
-    "one less": ("fallos == intentos", "fallos >= max(1, intentos - 1)", "con 2 intentos y 1 fallos"),
+    "one less": ("fallos == intentos", "fallos >= max(1, intentos - 1)", "con intentos=2 y 1 de fallo"),
     "None at the end": ("                raise", "                return None", "¿qué sale cuando falla el último?"),
     "an error of its own": (
         "                raise",

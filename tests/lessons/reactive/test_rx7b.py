@@ -59,18 +59,18 @@ _WRITE = 'await respuesta.write(f"id: {visto}\\n{lineas}\\n".encode())'
 WRONG = {
     "another type": ("text/event-stream", "text/plain", "no es text/event-stream"),
     "no number": ('f"id: {visto}\\n{lineas}\\n"', 'f"{lineas}\\n"', "se esperaba [('1'"),
-    "no empty line": ("{lineas}\\n", "{lineas}", "llegaron 0 sucesos de 3"),
+    "no empty line": ("{lineas}\\n", "{lineas}", "de 3 sucesos llegaron completos 0"),
     "one line of data": ('"".join(f"data: {linea}\\n" for linea in dato.split("\\n"))', 'f"data: {dato}\\n"', "12 €"),
-    "splitlines": ('dato.split("\\n")', "dato.splitlines()", "llegaron 2 sucesos de 3"),
+    "splitlines": ('dato.split("\\n")', "dato.splitlines()", "de 3 sucesos llegaron completos 2"),
     "deaf to Last-Event-ID": ("int(texto) if texto.isdecimal() else 0", "0", "con Last-Event-ID: 3"),
     "trusts Last-Event-ID": ("int(texto) if texto.isdecimal() else 0", "int(texto or 0)", "se acabó"),
     "only what is new": (
         "int(texto) if texto.isdecimal() else 0",
         "int(texto) if texto.isdecimal() else emisora.last",
-        "llegaron 0 sucesos de 3",
+        "de 3 sucesos llegaron completos 0",
     ),
     "ends": ("while True:", "for _ in range(3):", "la respuesta se acabó"),
-    "looks once a second": ("asyncio.sleep(0.05)", "asyncio.sleep(0.9)", "llegaron 1 sucesos de 2"),
+    "looks once a second": ("asyncio.sleep(0.05)", "asyncio.sleep(0.9)", "de 2 sucesos llegaron completos 1"),
     "never pauses": ("asyncio.sleep(0.05)", "asyncio.sleep(0)", "miró la emisora"),
     "blocks the loop": ("await asyncio.sleep(0.05)", "time.sleep(0.05)", "¿Qué espera tu ruta?"),
     "piles up for the stuck": (

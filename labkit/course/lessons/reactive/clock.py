@@ -28,7 +28,7 @@ def now() -> float:
 def expect_nothing_left(case: Case, when: str, think: str) -> None:
     """Fail when a task besides the check's own goes on."""
     left = len(asyncio.all_tasks()) - 1
-    case.expect(not left, f"{when}, siguen en marcha {left} tareas de las que empezaste: {think}")
+    case.expect(not left, f"{when}, de las tareas que empezaste siguen en marcha {left}: {think}")
 
 
 def holds(error: BaseException, wanted: BaseException) -> bool:

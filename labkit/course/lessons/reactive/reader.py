@@ -42,7 +42,7 @@ class Reader:
     def read(self, count: int) -> list[ServerSentEvent]:
         """Return the next events; the case fails when they do not come in time."""
         while len(events := events_of(self.data)) < self.given + count:
-            self._receive(f"llegaron {len(events)} sucesos de {self.given + count}; lo recibido: {self.data[:90]!r}")
+            self._receive(f"de {self.given + count} sucesos llegaron completos {len(events)}; lo recibido: {self._received()}")
         self.given += count
         return events[self.given - count : self.given]
 
@@ -54,6 +54,9 @@ class Reader:
             self.data = self.data[-100:]
             self._receive(f"el suceso {number} no llegó")
         return self.ids + self.data.count(b"id:")
+
+    def _received(self) -> str:
+        return repr(self.data[-90:].decode(errors="replace"))
 
     def _receive(self, otherwise: str) -> None:
         try:

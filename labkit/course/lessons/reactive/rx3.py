@@ -94,7 +94,7 @@ def falsy(shop: Shop) -> None:
 def cancelled(shop: Shop) -> None:
     async def main() -> None:
         await cancelled_after(shop, 1.5, shop.answer(shop.ask, NAMES))
-        shop.expect(not shop.inside, f"quedaron {shop.inside} preguntas en curso después de cancelarla: ¿quién las cancela?")
+        shop.expect(not shop.inside, f"después de cancelarla, preguntas en curso: {shop.inside}: ¿quién las cancela?")
 
     shop.begin()
     virtually(shop, main())

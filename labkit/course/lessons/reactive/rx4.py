@@ -28,7 +28,7 @@ class Remote(Scene):
         if len(self.calls) > 100:
             self.fail("lleva cien llamadas seguidas: ¿cuándo se rinde?")
         if len(self.calls) <= self.failures:
-            raise type(self.error)(*self.error.args, len(self.calls))
+            raise type(self.error)(f"fallo {len(self.calls)}")
         return self.good
 
     def retry(self, attempts: int, base: float = BASE, cap: float = CAP) -> Any:
@@ -66,8 +66,8 @@ def sleeps(remote: Remote) -> None:
 def recovers(remote: Remote) -> None:
     for failures, attempts in ((1, 2), (2, 3), (2, 5)):
         remote.begin(failures)
-        found, situation = remote.retry(attempts), f"con {attempts} intentos y {failures} fallos al principio"
-        remote.equal(remote.raised, None, f"{situation} salió {{found}}")
+        found, situation = remote.retry(attempts), f"con intentos={attempts} y {failures} de fallo al principio"
+        remote.equal(remote.raised, None, f"{situation} salió {{found}}: ¿quedaban intentos?")
         remote.equal(found, "cobrado", f"{situation} devolvió {{found}}: se esperaba {{wanted}}")
         remote.equal(len(remote.calls), failures + 1, f"{situation} hizo {{found}} llamadas")
 
@@ -79,7 +79,7 @@ def gives_up(remote: Remote) -> None:
         found, made = remote.retry(attempts), f"con intentos={attempts}"
         remote.expect(remote.raised is not None, f"{made} devolvió {found!r}: ¿qué sale cuando falla el último?")
         remote.equal(len(remote.calls), attempts, f"{made} hizo {{found}} llamadas")
-        wanted = (*remote.error.args, attempts)
+        wanted = (f"fallo {attempts}",)
         remote.expect(
             type(remote.raised) is ConnectionError and remote.raised.args == wanted,
             f"{made} salió {remote.raised!r}: se pide la excepción del último intento",
