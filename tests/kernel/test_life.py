@@ -62,7 +62,7 @@ def loaded() -> Iterator[Kernel]:
     "cell",
     [
         "print('ya', flush=True); time.sleep(60)",
-        # A session that lasts: requests.get makes one for each call, and an interrupt that hits the finalizer of
+        # A session that lasts: requests.get makes one a call, and an interrupt that hits the finalizer of
         # its pool is lost, since Python ignores what a finalizer raises.
         "import requests\nsesion = requests.Session()\nprint('ya', flush=True)\n"
         "while True: sesion.get('http://127.0.0.1:{0}/')",
