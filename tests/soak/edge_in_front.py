@@ -35,7 +35,7 @@ class Front:
 
 
 def front_of(url):
-    """The URL of an edge before a plain server. One that speaks TLS is left alone: the edge is behind its end."""
+    """The URL of an edge before a plain server; one that speaks TLS is left alone, as the edge stands behind."""
     if not url.startswith("http:"):
         return url
     if url not in _fronts:

@@ -29,8 +29,9 @@ OF_REQUESTS = {
     # RFC 9110, sections 7.6.1 and 11.7.2: it is for the proxy itself.
     "tests/test_requests.py::TestRequests::test_proxy_authorization_preserved_on_request",
 }
-# httpx's command line: its tests compare what it prints, the letters of the headers' names (aiohttp writes `Date`
-# for `date`; RFC 9110, section 5.1: there is no difference) and the port, which is the edge's and not 8000.
+# httpx's command line: its tests compare what it prints, the letters of the headers' names (aiohttp writes
+# `Date` for `date`; RFC 9110, section 5.1: there is no difference) and the port, which is the edge's and
+# not 8000.
 OF_HTTPX = {
     f"tests/test_main.py::test_{name}"
     for name in ("get", "json", "binary", "redirects", "follow_redirects", "post", "verbose", "auth")
