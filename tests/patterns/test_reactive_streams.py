@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial, wraps
 from typing import Any
@@ -650,3 +652,36 @@ def test_waiting_for_each_other_is_an_error_and_not_a_hang() -> None:
 
     with pytest.raises(Deadlock):
         run_virtually(main())
+
+
+def test_an_interrupt_ends_what_never_would_also_where_a_loop_is_running() -> None:
+    ended = threading.Event()
+
+    async def endless() -> None:
+        try:
+            while True:
+                await asyncio.sleep(1)
+                if now() == 1000:
+                    _thread.interrupt_main()
+        finally:
+            ended.set()
+
+    async def cell() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            run_virtually(endless())
+
+    loop = asyncio.new_event_loop()  # asyncio.run would take the interrupt for itself
+    try:
+        loop.run_until_complete(cell())
+    finally:
+        loop.close()
+    assert ended.wait(10)
+
+
+def test_inside_a_running_loop_it_returns_and_raises_the_same() -> None:
+    async def cell() -> None:
+        assert run_virtually(double(2)) == 4
+        with pytest.raises(LookupError):
+            run_virtually(Stream([1]).map(fail).collect())
+
+    asyncio.run(cell())

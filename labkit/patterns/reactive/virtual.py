@@ -5,8 +5,9 @@ For tests and lessons. What waits for a socket, a thread or another process has 
 
 import asyncio
 import selectors
+import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from labkit.patterns.reactive import messages
@@ -45,15 +46,28 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 def run_virtually(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a virtual clock that begins at 0, and return what it returns.
 
-    Where a loop is running already (a notebook), it gets a thread of its own. Raises Deadlock when all tasks
-    wait for each other.
+    Where a loop is running already (a notebook), it gets a thread of its own; an interrupt cancels it. Raises
+    Deadlock when all tasks wait for each other.
     """
-
-    def run() -> T:
+    if asyncio._get_running_loop() is None:
         with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
             return runner.run(main)
+    outcome: Future[T] = Future()
+    runner = asyncio.Runner(loop_factory=_VirtualLoop)
 
-    if asyncio._get_running_loop() is None:
-        return run()
-    with ThreadPoolExecutor(1, "virtual-clock") as thread:
-        return thread.submit(run).result()
+    def run() -> None:
+        try:
+            with runner:
+                outcome.set_result(runner.run(main))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="virtual-clock", daemon=True).start()
+    try:
+        while not wait([outcome], 0.1).done:  # in slices: a wait without limit cannot always be interrupted
+            pass
+    except KeyboardInterrupt:
+        loop = runner.get_loop()
+        loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+        raise
+    return outcome.result()
