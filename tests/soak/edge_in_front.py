@@ -35,7 +35,7 @@ class Front:
 
 
 def front_of(url):
-    """The URL of an edge before a plain server; one that speaks TLS is left alone."""
+    """The URL of an edge before a plain server. TLS is left alone: an edge is behind what ends it."""
     if not url.startswith("http:"):
         return url
     if url not in _fronts:
