@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ LIMIT = 10_000
 LONGEST = 10_000  # characters of a line
 _SPARE = 100  # more, for the words that say how much was cut off
 _SIZE = 20_000_000  # characters of all entries
+_LONG = 200  # characters of an entry: of shorter ones, their number is bound enough
 _SHOWN = 30
 
 
@@ -31,9 +33,10 @@ class Journal:
 
     def __init__(self, limit: int = LIMIT, *, name: str = "") -> None:
         self.name = name
-        self.entries: deque[Request | Line] = deque()
+        self.entries: deque[Request | Line] = deque(maxlen=limit)
         self.limit = limit
-        self._size = self._dropped = 0
+        self._added = 0
+        self._size = 0  # characters of long entries, of some that are gone as well
         self._requests = 0
         self._errors = 0
         # Reentrant: the garbage collector may run a finalizer anywhere, and some of them speak ("Unclosed
@@ -66,7 +69,7 @@ class Journal:
     def dropped(self) -> int:
         """The number of entries that had to make room."""
         self.settle()
-        return self._dropped
+        return self._added - len(self.entries)
 
     def text(self, last: int | None = None) -> str:
         """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
@@ -95,7 +98,7 @@ class Journal:
         self.settle()
         with self._lock:
             self.entries.clear()
-            self._size = self._dropped = self._requests = self._errors = 0
+            self._added = self._size = self._requests = self._errors = 0
 
     def settle(self) -> None:
         """Let in what is on its way here from the service's own process; whoever reads does it."""
@@ -146,13 +149,13 @@ class Journal:
 
     def begin(self, method: str, path: str) -> Request:
         """Note the arrival of a request."""
-        request = Request(method, path)
+        request = Request(method, path, None, time.time())
         with self._lock:
             self.entries.append(request)
+            self._added += 1
             self._requests += 1
-            self._size += len(path)
-            if len(self.entries) > self.limit or self._size > _SIZE:
-                self._make_room()
+            if len(path) > _LONG:
+                self._make_room(len(path))
         return request
 
     def answer(self, request: Request, status: int) -> None:
@@ -194,6 +197,11 @@ class Journal:
         if begun is not None:
             self.add(Line("print", begun.text()))
 
+    @property
+    def has_unfinished(self) -> bool:
+        """True while any thread has begun a line."""
+        return bool(self._unfinished)
+
     def log(self, record: logging.LogRecord) -> None:
         """Take a log record; one that carries an exception becomes its traceback."""
         try:
@@ -219,20 +227,21 @@ class Journal:
         line.text, line.detail = shortened(line.text), shortened(line.detail)
         with self._lock:
             self.entries.append(line)
-            self._size += size_of(line)
-            if len(self.entries) > self.limit or self._size > _SIZE:
-                self._make_room()
+            self._added += 1
+            if (size := size_of(line)) > _LONG:
+                self._make_room(size)
             file = self._file
         if file is not None:
             file.take(self.name, line)
 
-    def _make_room(self) -> None:
-        while self.entries and (len(self.entries) > self.limit or self._size > _SIZE):
-            oldest = self.entries.popleft()
-            self._size -= (
-                len(oldest.path) if isinstance(oldest, Request) else len(oldest.text + oldest.detail)
-            )
-            self._dropped += 1
+    def _make_room(self, size: int) -> None:
+        """Count a long entry; when there are too many characters, let the oldest entries go."""
+        self._size += size
+        if self._size > _SIZE:
+            held = sum(map(size_of, self.entries))
+            while held > 3 * _SIZE // 4:
+                held -= size_of(self.entries.popleft())
+            self._size = held
 
 
 def size_of(entry: Request | Line) -> int:

@@ -88,6 +88,12 @@ SEVERAL_TO_SERVE = (
 )
 ALREADY_SERVED = "Este proceso ya sirve una aplicación: en cada celda %%service cabe una."
 ONLY_PLAIN_HTTP = "{option}=…: un servicio de labkit sirve HTTP sin cifrar en un puerto TCP. Quita {option}."
+STILL_STARTING = (
+    "«{name}» aún no responde: su programa sigue en marcha. Se le espera hasta {limit:g} s; "
+    "interrumpe la celda para dejarlo."
+)
+NEVER_STARTED = "«{name}» no sirvió nada en {limit:g} s, y se detuvo."
+SERVES_BY_ITSELF = "el programa sirve por sí mismo: labkit no ve sus peticiones ni le inyecta fallos"
 NO_SUCH_ATTRIBUTE = "El módulo «{module}» no tiene «{name}»."
 
 # A service's life

@@ -82,6 +82,21 @@ def owner_of(port: int) -> str | None:
     return None
 
 
+kernels: set[int] = set()  # ports of the kernel's own, which %load_ext finds in use
+
+
+def listening_here() -> set[int]:
+    """Return the ports on which this process listens; none where the system does not tell."""
+    import psutil
+
+    process = psutil.Process()
+    look = getattr(process, "net_connections", None) or process.connections  # psutil 5
+    try:
+        return {each.laddr[1] for each in look(kind="tcp") if each.status == psutil.CONN_LISTEN}
+    except (psutil.Error, OSError):
+        return set()
+
+
 def _is_kernel(process: psutil.Process) -> bool:
     """Return True for the kernel of another notebook, of this user's at least."""
     import psutil

@@ -54,9 +54,10 @@ class View:
         close.tooltip = messages.CLOSE_PANEL_TIP
         head = self._parts.line(self._title, self._fault, close)
         self._columns, self._legend, self._note, self._calls = (self._parts.text() for _ in range(4))
+        self._strangers = self._parts.text()
         self._list = self._parts.column()
         self.root = ipywidgets.VBox(
-            [head, self._columns, self._list, self._legend, self._note, self._calls],
+            [head, self._columns, self._list, self._legend, self._strangers, self._note, self._calls],
             layout=ipywidgets.Layout(width="100%", padding="2px 0"),
         )
         self.root.add_class("labkit-panel")
@@ -85,6 +86,11 @@ class View:
         if calls != self._drawn:
             self._drawn = calls
             self._calls.value = _calls(calls)
+
+    def name_strangers(self, ports: Sequence[int]) -> None:
+        """Name the ports on which the kernel listens without labkit: of a cell that was interrupted, say."""
+        text = messages.PANEL_STRANGERS.format(ports=", ".join(map(str, ports))) if ports else ""
+        self._strangers.value = _small(text) if text else ""
 
     def say(self, text: str) -> None:
         """Show what came of the last click, where that is not seen in the row."""

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from labkit import sockets
 from labkit.kernel import messages, nesting, runners, service_magic
+from labkit.roster import ROSTER
 
 
 class Replacements:
@@ -72,6 +74,7 @@ class Extension:
         replace(werkzeug, "run_simple", lambda original: runners.run_simple)
 
         self._magic = service_magic.Registration(ip)
+        sockets.kernels |= sockets.listening_here() - {service.port for service in ROSTER.services()}
         # A cell is a script without arguments; these are the kernel's own.
         self._arguments, sys.argv[1:] = sys.argv[1:], []
 

@@ -37,6 +37,10 @@ PANEL_COLUMNS = ("servicio", "estado", "peticiones", "errores", "latencia")
 PANEL_TITLE = "Panel · {running} de {total} en marcha"
 PANEL_EMPTY = "Todavía no hay ningún servicio: aparecerá aquí cuando una celda lo sirva."
 PANEL_LATENCY = "latencia: mediana de las últimas {count} respuestas"
+PANEL_STRANGERS = (
+    "este kernel escucha además, sin labkit, en: {ports} "
+    "(¿quedó de una celda interrumpida? Reiniciar el kernel lo cierra.)"
+)
 PANEL_CLOSED = "Panel cerrado: así estaban los servicios. labkit.panel() abre otro."
 PANEL_NEEDS_IPYWIDGETS = "sin botones: falta ipywidgets (pip install ipywidgets)"
 PANEL_WHO_CALLS = "Quién llama a quién"

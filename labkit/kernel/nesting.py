@@ -43,6 +43,12 @@ class NestedRun:
     def __init__(self) -> None:
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self.asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self.servers: weakref.WeakSet[asyncio.Server] = weakref.WeakSet()
+
+    def close_servers(self) -> None:
+        """Close the servers that would answer on: those of asyncio.run end with its loop."""
+        for server in list(self.servers):
+            server.close()
 
 
 # Inherited by every task that a run creates: whose task it is, is known by it.
@@ -135,6 +141,7 @@ def run_nested(
         try:
             _cancel_tasks(loop, [left for left in run.tasks if not left.done()])
             _close_asyncgens(loop, list(run.asyncgens))
+            run.close_servers()
         finally:
             if task.done() and not task.cancelled():
                 task.exception()  # seen: it was raised, or an interrupt was raised in its place
@@ -171,6 +178,13 @@ def _kernel_loop_class(base: type[Any]) -> type[Any]:
             if run is not None:
                 run.tasks.add(task)
             return task
+
+        async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+            server: asyncio.Server = await super().create_server(*args, **kwargs)
+            run = _CURRENT_RUN.get()
+            if run is not None:
+                run.servers.add(server)
+            return server
 
         def _asyncgen_firstiter_hook(self, asyncgen: AsyncGenerator[Any, Any]) -> None:
             run = _CURRENT_RUN.get()
@@ -228,6 +242,7 @@ def _hold_back_what_cannot_run(cls: type[Any]) -> None:
                 return run_until_complete(self, future)
         except (KeyboardInterrupt, SystemExit):
             _cancel_tasks(self, [left for left in run.tasks if not left.done()])
+            run.close_servers()
             raise
         finally:
             if token is not None:

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from labkit import display
+from labkit import display, sockets
 from labkit.kernel import messages
 from labkit.roster import ROSTER
 
@@ -117,6 +117,7 @@ class Panel:
             if self._view is not None and not self.closed:
                 self._view.show(ROSTER.services())
                 self._view.draw(self._traffic.counts())
+                self._view.name_strangers(_strangers())
 
     # how it shows
 
@@ -227,3 +228,11 @@ def _kernel_shell() -> Any:
 
     shell: Any = get_ipython()
     return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def _strangers() -> list[int]:
+    """List the ports on which a cell listens without labkit: not the services', and not the kernel's own."""
+    if not sockets.kernels:  # not told by %load_ext
+        return []
+    known = {service.port for service in ROSTER.services() if service.running}
+    return sorted(sockets.listening_here() - known - sockets.kernels)

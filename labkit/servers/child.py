@@ -9,6 +9,7 @@ The start counts: what is imported here is imported on each start, so nothing is
 
 from __future__ import annotations
 
+import _thread
 import base64
 import faulthandler
 import importlib
@@ -38,6 +39,7 @@ from labkit.servers.base import Server
 from labkit.servers.channel import encode, fault_from_wire
 from labkit.servers.recipe import make_thread_server, recognise
 
+_WAITING = 1.0  # seconds for a script that listens somewhere to serve in another way
 _LOOKING = 0.25  # seconds from one look at who the parent is to the next
 _F_SETSIG = 10  # of Linux's fcntl.h; Python's fcntl does not name it
 _NAMES = ("app", "application", "aplicacion", "create_app", "make_app", "build_app", "crear_app")
@@ -275,6 +277,7 @@ class Child:
         self._over = threading.Event()
         self._tickets = itertools.count(1)
         self._originals: dict[str, Any] = {}  # of what is replaced
+        self._taken_in = False  # a server of the script's own answers for the service
 
     # the process
 
@@ -294,12 +297,47 @@ class Child:
         _when_imported("aiohttp.web", lambda module: self._replace(module, self.run_app))
         for library in ("requests", "aiohttp"):
             _when_imported(library, self._loaded)
+        self._watch_sockets()
         self._do_observe(self._hello["observed"])
 
     def _replace(self, module: ModuleType, ours: Callable[..., None]) -> None:
         name = ours.__name__
         self._originals[name] = getattr(module, name)
         setattr(module, name, ours)
+
+    def _watch_sockets(self) -> None:
+        """Make room for a server of the script's own on the service's port, and take it in.
+
+        At once where it listens there; else when it has not served in another way for a while.
+        """
+        bind, listen = socket.socket.bind, socket.socket.listen
+        port = self._hello["address"][1]
+
+        def bind_there(ours: socket.socket, address: Any, /) -> None:
+            held = self._listening
+            if held is not None and not self._serving and isinstance(address, tuple) and address[1] == port:
+                self._listening = None
+                held.close()
+            bind(ours, address)
+
+        def listen_and_tell(ours: socket.socket, *backlog: int) -> None:
+            listen(ours, *backlog)
+            if not self._serving and ours.family in (socket.AF_INET, socket.AF_INET6):
+                place = ours.getsockname()[:2]
+                timer = threading.Timer(0 if place[1] == port else _WAITING, self._take_in, place)
+                timer.daemon = True
+                timer.start()
+
+        socket.socket.bind = bind_there  # type: ignore[method-assign,assignment]
+        socket.socket.listen = listen_and_tell  # type: ignore[method-assign,assignment]
+
+    def _take_in(self, host: str, port: int) -> None:
+        with self._lock:
+            if self._serving or self._taken_in:
+                return
+            self._taken_in = True
+        self._journal.note(messages.SERVES_BY_ITSELF)
+        self._channel.send("ready", host, port)
 
     def run(self) -> int:
         """Run the program, serve it, and return the code to exit with."""
@@ -311,6 +349,8 @@ class Child:
         except SystemExit:
             raise
         except BaseException as error:
+            if self._taken_in and self._over.is_set():  # as after Ctrl-C
+                return 0
             self._fail(error)
             return 1
         finally:
@@ -324,6 +364,8 @@ class Child:
         script = ModuleType("__main__")
         sys.modules["__main__"] = script
         exec(compile(text, file, "exec", dont_inherit=True), script.__dict__)
+        if self._taken_in:  # its server has ended
+            return
         if not self._serving:
             self.serve(_find(script.__dict__))
         else:  # by a thread of the script's
@@ -570,6 +612,11 @@ class Child:
         cut = server.stop(grace) if server is not None else 0
         self._channel.send("stopped", cut)
         self._over.set()
+        if self._taken_in:
+            if hasattr(signal, "pthread_kill"):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            else:
+                _thread.interrupt_main()
 
 
 class NothingToServe(LabkitError, ValueError):

@@ -44,6 +44,8 @@ from labkit.servers.base import Kind, Program, Server
 from labkit.servers.channel import encode, fault_to_wire
 from labkit.traces import is_library
 
+SAYING = 3.0  # seconds after which a start that lasts is told of
+LONGEST_START = 60.0  # seconds for a program to serve
 _SETTLING = 0.5  # seconds that a reader of the journal waits for a process that does not react
 _HEARING = 0.3  # seconds for a process to hear that it should stop
 _TIDY = 2.6  # seconds for an application's own clean-up hooks, see labkit.servers.aio
@@ -148,8 +150,14 @@ class ProcessServer(Server):
     def start(self) -> None:
         try:
             self._launch()
+            began, said = time.monotonic(), False
             while not self._begun.wait(0.1):  # an interrupt may be lost, on Windows always, without a limit
-                pass
+                waited = time.monotonic() - began
+                if waited > LONGEST_START:
+                    raise StartupFailed(messages.NEVER_STARTED.format(name=self.name, limit=LONGEST_START))
+                if waited > SAYING and not said:
+                    said = True
+                    print(messages.STILL_STARTING.format(name=self.name, limit=LONGEST_START))
         except BaseException:  # an interrupt of the cell while the script begins
             self.kill()
             raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 
 import pytest
-from kernels import Kernel, kernel
+from kernels import Kernel, free_port, kernel
 
 
 @pytest.fixture(scope="module")
@@ -364,6 +365,33 @@ async def main():
     loaded.manager.interrupt_kernel()
     assert loaded.wait(cell).error == "KeyboardInterrupt"
     assert loaded.ok("await asyncio.sleep(0.05); watching.done()").result == "True"
+
+
+@pytest.mark.parametrize(
+    "run", ["asyncio.run(main())", "asyncio.get_event_loop().run_until_complete(main())"]
+)
+def test_what_an_interrupted_cell_of_aiohttp_left_listening_is_closed(loaded: Kernel, run: str) -> None:
+    """aiohttp's documented pattern: a runner, a site, and then wait for ever."""
+    port = free_port()
+    for _ in range(2):  # the cell is run again: the port is free
+        cell = loaded.start(f"""
+import asyncio
+from aiohttp import web
+async def main():
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", {port}).start()
+    print("sirve", flush=True)
+    while True:
+        await asyncio.sleep(3600)
+{run}
+""")
+        while "sirve" not in loaded.cells[cell].stdout:
+            loaded.settle(0.05)
+        loaded.manager.interrupt_kernel()
+        assert loaded.wait(cell).error == "KeyboardInterrupt"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def test_an_exit_in_a_task_ends_the_cell_and_nothing_else(loaded: Kernel) -> None:

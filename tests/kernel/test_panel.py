@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -341,6 +342,20 @@ def test_the_calls_are_listed_when_they_are_seen(panel: Panel) -> None:
     assert (
         "<div>a → a: 1 llamada, 0 errores</div><div>cliente → b&lt;1&gt;: 3 llamadas, 1 error</div>" in shown
     )
+
+
+def test_what_listens_without_labkit_is_named(
+    panel: Panel, pagos: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert panel._view is not None
+    monkeypatch.setattr("labkit.sockets.kernels", {1})
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        panel.refresh()
+        assert str(stranger.getsockname()[1]) in panel._view._strangers.value
+        assert str(pagos.port) not in panel._view._strangers.value
+        port = str(stranger.getsockname()[1])
+    panel.refresh()
+    assert port not in panel._view._strangers.value
 
 
 # Its end

@@ -886,3 +886,66 @@ def test_nothing_is_left_after_so_many_starts_and_stops(times: int) -> None:
     assert not children()
     eventually(lambda: threading.active_count() <= threads)
     assert open_files() <= files
+
+
+# a script that serves by itself
+
+OWN = {
+    "wsgiref": """
+        import os
+        from wsgiref.simple_server import make_server
+        def app(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hola"]
+        make_server("127.0.0.1", {port}, app).serve_forever()
+    """,
+    "http.server": """
+        import http.server, os
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"hola")
+        http.server.ThreadingHTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+    """,
+    "aiohttp's runner": """
+        import asyncio, os
+        from aiohttp import web
+        async def main():
+            app = web.Application()
+            app.router.add_get("/", lambda request: asyncio.sleep(0, web.Response(text="hola")))
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", {port}).start()
+            await asyncio.Event().wait()
+        asyncio.run(main())
+    """,
+}
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("where", ["the port given", "a port of its own"])
+def test_a_script_that_serves_by_itself_is_taken_in(own: str, where: str) -> None:
+    port = free_port()
+    given = where == "the port given"
+    text = dedent(OWN[own]).replace("{port}", "int(os.environ['PORT'])" if given else str(port))
+    with script(text, port=port if given else 0) as service:
+        assert service.port == port
+        assert get(service.url).text == "hola"
+        assert messages.SERVES_BY_ITSELF in service.journal.lines
+        service.pause()
+        service.resume()
+        assert get(service.url).text == "hola"
+        service.stop()
+        assert service.state == "detenido"
+        assert refused(port)
+
+
+def test_a_start_that_lasts_is_told_of_and_ends_at_a_limit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("labkit.servers.process.SAYING", 0.1)
+    monkeypatch.setattr("labkit.servers.process.LONGEST_START", 0.5)
+    with pytest.raises(StartupFailed, match="no sirvió nada en"):
+        script("import threading\nthreading.Event().wait()")
+    assert capsys.readouterr().out.count("aún no responde") == 1

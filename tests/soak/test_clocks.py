@@ -351,6 +351,7 @@ def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
         # when the entry was noted
         "entries.py: started: float = field(default_factory=time.time, compare=False)",
         "entries.py: time: float = field(default_factory=time.time, compare=False)",
+        "journal.py: request = Request(method, path, None, time.time())",
         # once for each trace: all its spans are that and what perf_counter has run since
         "lens/telemetry.py: started, now = time.perf_counter(), time.time_ns()",
         # Eureka tells moments; they are made of ages, when asked
