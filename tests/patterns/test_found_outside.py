@@ -183,3 +183,13 @@ def test_a_time_that_no_breaker_can_wait_is_refused_in_a_sentence(given: Any) ->
 def test_an_eviction_cap_that_is_none_is_refused_in_a_sentence(given: Any) -> None:
     with pytest.raises(ValueError, match="eviction_cap"):
         Registry(eviction_cap=given)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+def test_a_registration_that_a_page_elsewhere_could_send_is_refused(street: Any, kind: str | None) -> None:
+    url, _, registry = street
+    headers = {"Content-Type": kind} if kind else {}
+    for method, path in (("POST", "/services/shop"), ("PUT", "/services/shop/c")):
+        body = b'{"url": "http://127.0.0.1:5001"}'
+        assert requests.request(method, url + path, data=body, headers=headers, timeout=10).status_code == 400
+    assert len(registry.instances("shop")) == 2

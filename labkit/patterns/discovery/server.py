@@ -130,7 +130,8 @@ def _registration() -> dict[str, Any]:
 
 
 def _json_object(accepted: set[str], *, example: str, required: str) -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)
+    # Asked for by its content type: a page elsewhere can post a form or text from a browser, but not this.
+    body = request.get_json(silent=True)
     if not isinstance(body, dict):
         raise InvalidInput(messages.NOT_AN_OBJECT.format(example=example))
     unknown = sorted(set(body) - accepted)
