@@ -187,7 +187,8 @@ def test_bad_input_is_400_with_a_reason_and_changes_nothing(picky, method, path,
 def test_other_errors_are_json_too(call):
     assert call("GET", "/nada").json()["error"]
     assert call("PATCH", "/services/inventario").status_code == 405
-    huge = call("POST", "/services/inventario", data=b'{"url": "' + b"x" * 100_000)
+    as_json = {"Content-Type": "application/json"}
+    huge = call("POST", "/services/inventario", data=b'{"url": "' + b"x" * 100_000, headers=as_json)
     assert (huge.status_code, bool(huge.json()["error"])) == (413, True)
     assert call("GET", "/health").json() == {"status": "UP"}
 

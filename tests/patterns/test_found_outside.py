@@ -12,6 +12,7 @@ from unittest import mock
 
 import flask
 import pytest
+import requests
 
 from labkit.exercises.exercise import Case, Exercise
 from labkit.patterns.bulkhead import Bulkhead, BulkheadFullError, BulkheadPool
