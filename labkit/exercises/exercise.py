@@ -279,6 +279,7 @@ class Exercise:
         think: str = "",
         hints: Sequence[tuple[Callable[[Difference], object], str]] = (),
         situation: str = "en una historia de pocos pasos",
+        late: str | None = None,
     ) -> None:
         """Add a case that runs every sequence of `steps` up to `length` on the model and on the answer.
 
@@ -289,7 +290,8 @@ class Exercise:
         (the object, where `thing` gives it that name). `world`: makes the names that steps may use, anew for
         each story. `possible(model, step)`: whether the step makes sense
         now. `sees`: attributes compared after each step. `think`: the question at the end of the hint, unless
-        one of `hints`, a predicate over the Difference and a question, says more.
+        one of `hints`, a predicate over the Difference and a question, says more. `late`: what to think about
+        when a story does not end.
         """
         stories = Stories(
             self.written[-1],
@@ -309,7 +311,7 @@ class Exercise:
                 question = next((text for holds, text in hints if holds(difference)), think)
                 case.fail(f"{difference}{' ' + question if question else ''}")
 
-        self.cases.append(CaseSpec(tell, situation, None, None))
+        self.cases.append(CaseSpec(tell, situation, None, late))
 
     def races(
         self,

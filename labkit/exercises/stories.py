@@ -81,10 +81,12 @@ class Difference:
     def _expected(self) -> str:
         wanted, found = self.wanted, self.found
         if wanted.error is not None:
-            return f"se esperaba {type(wanted.error).__name__}."
+            returned = isinstance(found.value, BaseException)
+            ask = " Devolvió una excepción: ¿se devuelve o se lanza?" if returned else ""
+            return f"se esperaba {type(wanted.error).__name__}.{ask}"
         if found.error is None and found.value is None and wanted.value is not None:
             return f"se esperaba {shown(wanted.value)}. ¿Falta un return?"
-        other = type(found.value) is not type(wanted.value) and found.error is None
+        other = not _alike(found.value, wanted.value) and found.error is None
         note = f" Devolvió {kind(found.value)}." if other and not self.attribute else ""
         return f"se esperaba {shown(wanted.value)}.{note}"
 
@@ -237,6 +239,14 @@ class Telling:
 
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    """Return True when the kind of a value cannot be what is wrong with it: `same` compares both generously."""
+    if isinstance(found, bool) or isinstance(wanted, bool):
+        return type(found) is type(wanted)
+    kinds = (Mapping, (list, tuple), (int, float))
+    return type(found) is type(wanted) or any(isinstance(found, k) and isinstance(wanted, k) for k in kinds)
 
 
 def same(found: Any, wanted: Any) -> bool:

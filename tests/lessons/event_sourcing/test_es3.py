@@ -106,6 +106,25 @@ WRONG = {
         "¿",
     ),
     "an object": ("Almacen = type('A', (), {'leer': lambda self, flujo: [], 'anexar': 1})()", "pasa la clase"),
+    "the exception is returned": ("raise VersionConflict", "return VersionConflict", "¿se devuelve o se lanza?"),
+    "a conflict of nothing": ("raise VersionConflict(flujo, version, actual)", "raise VersionConflict", "qué tres datos"),
+    "an append that is refused is kept": (
+        "    if version != actual:\n                raise VersionConflict(flujo, version, actual)\n            self.flujos[flujo] += nuevos",
+        "    self.flujos[flujo] += nuevos\n            if version != actual:\n"
+        "                raise VersionConflict(flujo, version, actual)",
+        "Antes se rechazó un anexo: ¿qué guardó?",
+    ),
+    "an unknown stream": ("return list(self.flujos[flujo])", "return list(dict(self.flujos)[flujo])", "un flujo desconocido"),
+    "the lock twice": (
+        "actual = len(self.flujos[flujo])",
+        "while self.candado.locked(): time.sleep(0.01)\n            actual = len(self.flujos[flujo])",
+        "¿quién tiene el candado",
+    ),
+    "counted when others may have appended": (
+        "return actual + len(nuevos)",
+        "pass\n        return len(self.flujos[flujo])",
+        "¿es la de tu anexo o también la de otro?",
+    ),
     "a missing method": ("def leer(", "def ver(", "a tu clase le falta: leer"),
 }
 

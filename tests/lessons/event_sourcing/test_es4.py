@@ -77,8 +77,10 @@ WRONG = {
     "all that is unknown sells": (
         'elif hecho.type == "Vendido":',
         'elif hecho.type not in ("Recontado",):',
-        "¿De qué libros no se ha contado nada?",
+        "¿Qué haces con un tipo que no conoces? En otro_tipo: libro-1 Fotografiado a las 1",
     ),
+    "never under nothing": ('antes - hecho.data["unidades"]', 'max(0, antes - hecho.data["unidades"])', "lo que nadie anotó"),
+    "by the position": ("hecho.recorded_at >", "hecho.position >", "¿"),
     "every stream is told": (
         "antes = unidades.get(hecho.stream, 0)",
         "antes = unidades.setdefault(hecho.stream, 0)",

@@ -87,6 +87,24 @@ WRONG = {
     "tells all that were given": ("len(nuevos)", "len(hechos)", "¿Cuáles son nuevos?"),
     "tells nothing": ("return len(nuevos)", "pass", "devolvió None"),
     "a row for each fact": ("update marcador set posicion = ?", "insert into marcador values (?)", "marcador tiene"),
+    "closes": ("return len(nuevos)", "conexion.close()\n    return len(nuevos)", "tu función cerró la conexión"),
+    "no row to add to": (
+        "def poner_al_dia(conexion, hechos):\n    with conexion:\n        for h in hechos:\n"
+        "            conexion.execute('update ventas set unidades = unidades + 1 where libro = ?', (h.stream,))\n"
+        "            conexion.execute('update marcador set posicion = ?', (h.position,))\n    return len(hechos)",
+        "¿Tiene ya ventas una fila de cada libro?",
+    ),
+    "keeps what it had when it fails": (
+        "def poner_al_dia(conexion, hechos):\n    n, hasta = 0, conexion.execute('select posicion from marcador').fetchone()[0]\n"
+        "    try:\n        for h in hechos:\n            if h.position > hasta:\n                n += 1\n"
+        "                conexion.execute('update marcador set posicion = ?', (h.position,))\n"
+        "                if h.type == 'Vendido':\n"
+        "                    conexion.execute('insert or ignore into ventas values (?, 0)', (h.stream,))\n"
+        "                    conexion.execute('update ventas set unidades = unidades + ? where libro = ?',"
+        " (h.data['unidades'], h.stream))\n"
+        "    finally:\n        conexion.commit()\n    return n",
+        "¿qué se guardó sin lo otro?",
+    ),
     "keeps its own mark": ("def poner_al_dia(conexion, hechos):\n    return len(hechos)", "marcador dice 0"),
 }
 

@@ -42,7 +42,10 @@ RIGHT = {
 }
 
 WRONG = {
-    "cuts off": ("round(100 * datos.pop", "int(100 * datos.pop", "¿Cuál es el entero más cercano"),
+    "cuts off": ("round(100 * datos.pop", "int(100 * datos.pop", "¿cuánto vale 100 * 19.99, y cuál es el entero más cercano?"),
+    "rounds up": ('round(100 * datos.pop("precio"))', "-int(-100 * datos.pop('precio') // 1)", "El precio era 1.1"),
+    "a float": ('round(100 * datos.pop("precio"))', "round(100 * datos.pop('precio'), 0)", "¿es un entero?"),
+    "the error is returned": ("raise ValueError", "return ValueError", "¿"),
     "changes what it was given": ("datos = dict(datos)", "pass", "¿Quién más tiene ese diccionario?"),
     "euros for all": ("if version == 1:", "if version < 3:", "qué moneda era"),
     "no currency": ('datos["moneda"] = "EUR"', "pass", "¿Qué pasos lleva"),

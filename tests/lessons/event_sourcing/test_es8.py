@@ -91,6 +91,31 @@ WRONG = {
         "        list(grupo.map(uno, hechos))\n    return errores",
         "¿Qué hechos van juntos, y en qué orden?",
     ),
+    "a lock for each stream, facts shared out": (
+        f"def repartir(hechos, hilos, procesar):{_ONE_BY_ONE}    candados = defaultdict(threading.Lock)\n"
+        "    def en_su_turno(hecho):\n        with candados[hecho.stream]:\n            uno(hecho)\n"
+        "    with ThreadPoolExecutor(hilos) as grupo:\n        list(grupo.map(en_su_turno, hechos))\n    return errores",
+        "¿",
+    ),
+    "one too few": ("max_workers=hilos", "max_workers=max(1, hilos - 1)", "¿cuántos hilos ocupa un flujo?"),
+    "a failure stops its part": (
+        """
+        def repartir(hechos, hilos, procesar):
+            errores = {}
+            def trabajar(parte):
+                for hecho in hechos:
+                    if partition_of(hecho.stream, hilos) == parte:
+                        try:
+                            procesar(hecho)
+                        except Exception as error:
+                            errores[hecho.stream] = error
+                            break
+            with ThreadPoolExecutor(hilos) as grupo:
+                list(grupo.map(trabajar, range(hilos)))
+            return errores
+        """,
+        "¿Qué flujos siguen cuando otro falla?",
+    ),
     "no threads": (
         f"def repartir(hechos, hilos, procesar):{_ONE_BY_ONE}    for hecho in hechos:\n        uno(hecho)\n    return errores",
         "nunca hubo dos hechos a la vez",
@@ -100,7 +125,7 @@ WRONG = {
         "            for hecho in flujos[flujo]:\n                procesar(hecho)\n        except Exception as error:\n            return error",
         "            fallo = None\n            for hecho in flujos[flujo]:\n                try:\n                    procesar(hecho)\n"
         "                except Exception as error:\n                    fallo = error\n            return fallo\n        except ZeroDivisionError:\n            pass",
-        "¿Qué hechos van juntos",
+        "¿qué pasa con los siguientes de su flujo?",
     ),
     "a failure stops all": (
         "except Exception as error:\n            return error",

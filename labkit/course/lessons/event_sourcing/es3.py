@@ -53,12 +53,16 @@ STORE.stories(
     ],
     length=4,
     hints=[
+        (lambda d: any(outcome.error for outcome in d.before), "Antes se rechazó un anexo: ¿qué guardó?"),
+        (lambda d: d.wanted.error and d.found.error, "¿Qué excepción se pide, y con qué tres datos se crea?"),
         (lambda d: d.wanted.error is not None, "¿Con qué compara tu almacén la versión que recibe?"),
+        (lambda d: d.found.error and d.last.startswith("leer"), "¿Qué se lee de un flujo desconocido?"),
         (lambda d: d.found.error is not None, "¿Cuántos hechos tiene ese flujo, y no otro, en ese momento?"),
         (lambda d: d.last.startswith("leer"), "¿Qué hechos son de ese flujo, y en qué orden?"),
     ],
     think="¿Qué devuelve anexar?",
     situation="al anexar y leer",
+    late="¿quién tiene el candado, y quién lo espera?",
 )
 
 # Lists that are shared: with who reads, and with who appends.
@@ -111,6 +115,13 @@ STORE.races(
     Overtaking("", ("anexar('a', ['uno'], 0)",), ("anexar('a', ['dos'], 0)",), after=("leer('a')",), think=_TWO_AT_ONCE),
     Overtaking(
         "", ("anexar('a', ['uno', 'dos'], 0)",), ("leer('a')",), after=("leer('a')",), think="¿Puede alguien leer medio anexo?"
+    ),
+    Overtaking(
+        "",
+        ("anexar('a', ['uno'], 0)",),
+        ("anexar('a', ['dos'], 1)",),
+        after=("leer('a')",),
+        think="La versión que se devuelve, ¿es la de tu anexo o también la de otro?",
     ),
     Overtaking("", ("anexar('a', ['uno'], 0)",), ("anexar('b', ['dos'], 0)",), after=("leer('a')", "leer('b')")),
 )

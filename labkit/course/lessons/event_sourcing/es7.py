@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.exercises.exercise import Exercise
+from labkit.exercises.exercise import Case, Exercise
 
 UPCASTING = Exercise("ES-7", writes="actualizar", call="actualizar(version, datos)")
 
@@ -26,6 +26,7 @@ UPCASTING.stories(
     world=lambda: {
         "uno": {"libro": "42", "precio": 9.5},
         "caro": {"libro": "7", "precio": 19.99},
+        "barato": {"libro": "8", "precio": 1.1},
         "gratis": {"libro": "9", "precio": 0},
         "con_cupon": {"libro": "42", "precio": 8.2, "cupon": "LEER", "por": "Ana"},
         "pesos": {"libro": "42", "precio": 180.35, "moneda": "MXN"},
@@ -34,6 +35,7 @@ UPCASTING.stories(
     steps=[
         "actualizar(1, uno)",
         "actualizar(1, caro)",
+        "actualizar(1, barato)",
         "actualizar(1, gratis)",
         "actualizar(1, con_cupon)",
         "actualizar(2, pesos)",
@@ -46,9 +48,11 @@ UPCASTING.stories(
     length=2,
     hints=[
         (lambda d: d.last in ("uno", "pesos") or d.again or d.steps == (d.last, d.last), "¿Quién más tiene ese diccionario?"),
+        (lambda d: "caro" in d.last, "El precio era 19.99: ¿cuánto vale 100 * 19.99, y cuál es el entero más cercano?"),
+        (lambda d: "barato" in d.last, "El precio era 1.1: ¿cuánto vale 100 * 1.1, y cuál es el entero más cercano?"),
         (
-            lambda d: "caro" in d.last or ("pesos" in d.last and d.found.error is None),
-            "¿Cuál es el entero más cercano, y qué moneda era?",
+            lambda d: "pesos" in d.last and d.found.error is None,
+            "Era una venta de 180.35 en MXN: ¿cuál es el entero más cercano, y qué moneda era?",
         ),
         (lambda d: "con_cupon" in d.last, "¿Qué campos no cambian de una forma a otra?"),
         (lambda d: d.wanted.error is not None, "¿Se puede adivinar una forma que no se conoce?"),
@@ -57,3 +61,9 @@ UPCASTING.stories(
     think="¿Qué pasos lleva una venta de esa forma hasta la 3?",
     situation="con ventas de cada forma",
 )
+
+
+@UPCASTING.case("con un precio", raised="¿qué pasos lleva una venta hasta la 3?")
+def whole_cents(case: Case, update: Any) -> None:
+    cents = update(1, {"libro": "42", "precio": 9.5})["centimos"]
+    case.expect(isinstance(cents, int), f"centimos es {cents!r}: ¿es un entero?")

@@ -23,7 +23,7 @@ class Publisher(Scene):
         self.seen: list[RecordedEvent] = []
         self.inside: list[str] = []
         self.most, self.twice = 0, ""
-        self.meet, self.slow = 0, ("", 0)
+        self.meet, self.slow, self.alone = 0, ("", 0), ""
         self.broken: dict[tuple[str, int], BaseException] = {}
 
     def hear(self, event: RecordedEvent) -> None:
@@ -37,6 +37,8 @@ class Publisher(Scene):
                 patience = self.pace.grace if self.meet > self.workers else self.pace.patience
                 if not self.lock.wait_for(lambda: self.most >= self.meet, patience):
                     self.meet = 0
+            if event.stream == self.alone and event.version == 1 and self.lock.wait_for(self.another, self.pace.patience):
+                self.alone = ""
             if (event.stream, event.version) == self.slow:  # time for the next of its stream, which must not come
                 self.lock.wait_for(lambda: self.twice, self.pace.grace)
             self.seen.append(event)
@@ -44,9 +46,19 @@ class Publisher(Scene):
         if error := self.broken.get((event.stream, event.version)):
             raise error
 
+    def another(self) -> bool:
+        return any(event.stream != self.alone for event in self.seen)
+
     def run(self, workers: int) -> Any:
         self.workers = workers
         return self.answer(self.events, workers, self.hear)
+
+    def ask(self, heard: list[int], wanted: list[int], stopped: dict[str, int] | None) -> str:
+        if heard == wanted[: len(heard)]:
+            return "¿Qué flujos siguen cuando otro falla?" if stopped else "¿Espera tu función a que terminen todos?"
+        if stopped and heard[: len(wanted)] == wanted:
+            return "Uno falló: ¿qué pasa con los siguientes de su flujo?"
+        return "¿Qué hechos van juntos, y en qué orden?"
 
     def expect_in_order(self, stopped: dict[str, int] | None = None) -> None:
         """Fail unless each stream was heard in its order, to the end or to where it stopped."""
@@ -57,8 +69,7 @@ class Publisher(Scene):
             self.equal(
                 heard,
                 wanted,
-                f"de «{stream}» se procesaron las versiones {{found}}: se esperaba {wanted}. "
-                "¿Qué hechos van juntos, y en qué orden?",
+                f"de «{stream}» se procesaron las versiones {{found}}: se esperaba {wanted}. {self.ask(heard, wanted, stopped)}",
             )
         self.expect(not self.twice, f"dos hechos de «{self.twice}» se procesaron a la vez: ¿quién lleva un flujo?")
 
@@ -99,6 +110,16 @@ def no_more_threads(publisher: Publisher) -> None:
     publisher.expect(publisher.most <= 3, f"con 3 hilos hubo {many(publisher.most, 'hecho')} a la vez: ¿cuántos hilos creas?")
 
 
+@PARALLEL.case("con un flujo lento", raised="¿qué se comparte entre hilos?")
+def slow_stream(publisher: Publisher) -> None:
+    publisher.open()
+    publisher.events.sort(key=lambda event: event.stream != "libro-1")  # all of the slow one come first
+    publisher.alone = "libro-1"
+    publisher.run(2)
+    hint = "con dos hilos, ningún otro flujo avanzó mientras «libro-1» esperaba: ¿cuántos hilos ocupa un flujo?"
+    publisher.expect(not publisher.alone, hint)
+
+
 @PARALLEL.case("con un hecho lento", raised="¿qué se comparte entre hilos?")
 def slow_one(publisher: Publisher) -> None:
     publisher.open()
@@ -114,4 +135,6 @@ def failures(publisher: Publisher) -> None:
     found = publisher.run(4)
     publisher.expect_in_order({"libro-3": 2, "libro-8": 1})
     wanted = {stream: error for (stream, _), error in publisher.broken.items()}
-    publisher.equal(found, wanted, "fallaron «libro-3» y «libro-8» y devolvió {found}: se esperaba {wanted}")
+    publisher.equal(
+        found, wanted, "fallaron «libro-3» y «libro-8» y devolvió {found}: se esperaba {wanted}. ¿Qué se guarda de cada fallo?"
+    )

@@ -51,7 +51,12 @@ class Base(Scene):
     def run(self, events: Sequence[RecordedEvent]) -> Any:
         """Call the answer with a connection of its own, which is closed as it was left."""
         with closing(self.connect()) as connection:
-            return self.answer(connection, events)
+            found = self.answer(connection, events)
+            try:
+                connection.execute("select 1")
+            except sqlite3.ProgrammingError:
+                self.fail("tu función cerró la conexión: ¿quién la abrió, y quién la usa después?")
+            return found
 
     def cut(self, events: Sequence[RecordedEvent], after: int) -> bool:
         """The same, and the power fails after so many of SQLite's instructions; False where it needed fewer."""
@@ -80,8 +85,18 @@ class Base(Scene):
         wanted = sold(position)
         self.expect(
             rows[0] == position and sales == wanted,
-            f"{when}, marcador dice {rows[0]} y ventas {sales}: se esperaba {position} y {wanted}. {think}",
+            f"{when}, marcador dice {rows[0]} y ventas {sales}: se esperaba {position} y {wanted}. "
+            + ("¿Tiene ya ventas una fila de cada libro?" if rows[0] == position and not sales else think),
         )
+
+
+class Unreadable(dict[str, Any]):
+    """The data of a fact that fails when it is read."""
+
+    def get(self, *_: Any) -> Any:
+        raise OSError("no se puede leer")
+
+    __getitem__ = get
 
 
 def sold(position: int) -> dict[str, int]:
