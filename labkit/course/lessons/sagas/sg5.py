@@ -105,8 +105,8 @@ def live(case: Case, follow: Follow, hows: tuple[str, ...], deaths: tuple[int, .
             continue
         case.expect(not world.dead, f"con {script}: el proceso había muerto y tu función siguió. ¿Qué capturas?")
         break
-    told = f"con {script}{'; muere y vuelve' if deaths else ''}; llamó a: {', '.join(world.called)}"
-    case.expect(ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}")
+    told = f"con {script}{'; muere y vuelve' if deaths else ''}; llamó a: {', '.join(world.called) or 'nadie'}"
+    case.expect(ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}: {ENDS}")
     case.expect(not world.again, f"{told}. Volvió a ir hacia delante: ¿qué sabe, al volver, de lo que se decidió?")
     done = [name for name in world.hows if world.state.get(name) == "hecho"]
     whole = list(world.hows) if ends[0] == "hecho" else []
@@ -122,6 +122,7 @@ def live(case: Case, follow: Follow, hows: tuple[str, ...], deaths: tuple[int, .
     return world
 
 
+ENDS = "se esperaba 'hecho' o 'deshecho'."
 HISTORIES = [hows for count in (1, 2, 3) for hows in product(HOWS, repeat=count)]
 
 
