@@ -10,7 +10,7 @@ from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.wording import shown
 from labkit.patterns.saga import Refused
 
-SURVIVES = Exercise("SG-5", writes="seguir", call="seguir(diario, pasos)", deadline=10)
+SURVIVES = Exercise("SG-5", writes="seguir", call="seguir(bitacora, pasos)", deadline=10)
 
 NAMES = ("inventario", "pagos", "envios")
 HOWS = ("bien", "no", "corte antes", "corte después", "deshacer falla")
@@ -132,14 +132,14 @@ def nobody_dies(case: Case, follow: Follow) -> None:
         live(case, follow, hows, ())
 
 
-@SURVIVES.case("con una muerte en cualquier punto", raised="¿qué hay en el diario en ese momento?")
+@SURVIVES.case("con una muerte en cualquier punto", raised="¿qué hay en la bitácora en ese momento?")
 def one_death(case: Case, follow: Follow) -> None:
     for hows in HISTORIES:
         for point in range(1, live(case, follow, hows, ()).points + 1):
             live(case, follow, hows, (point,))
 
 
-@SURVIVES.case("con dos muertes", raised="¿qué hay en el diario en ese momento?")
+@SURVIVES.case("con dos muertes", raised="¿qué hay en la bitácora en ese momento?")
 def two_deaths(case: Case, follow: Follow) -> None:
     for hows in product(("bien", "corte después"), ("no", "corte después")):
         for first, second in product(range(1, 20), repeat=2):
