@@ -67,6 +67,21 @@ WRONG = {
         "¿quién captura el «no»?",
     ),
     "only a no counts": ("except Exception:\n        pass", "except KeyError:\n        pass", "¿qué excepciones capturas?"),
+    "only the silences that one knows": (
+        "except Exception:\n        pass",
+        "except (ConnectionError, TimeoutError):\n        pass",
+        "¿qué excepciones capturas?",
+    ),
+    "asks again after a silence": (
+        "            hacer()\n",
+        "            try:\n                hacer()\n            except TimeoutError:\n                hacer()\n",
+        "nadie lo sabe",
+    ),
+    "a compensation that says no is left": (
+        "except Exception:\n            continue",
+        "except Refused:\n            return\n        except Exception:\n            continue",
+        "¿Hasta cuándo se repite",
+    ),
     "a compensation once": ("while True:", "for _ in range(1):", "¿Hasta cuándo se repite"),
     "a compensation twice": ("while True:", "for _ in range(2):", "¿Hasta cuándo se repite"),
     "a compensation's failure comes out": ("insistir(deshacer)", "deshacer()", "falla la propia compensación"),

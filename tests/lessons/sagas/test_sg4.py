@@ -114,6 +114,12 @@ WRONG = {
         "if True:\n            if clave not in self.deshecho:",
         "mirar si está deshecho",
     ),
+    "no return": ("            return self.hecho[clave]\n", "", "¿falta un return?"),
+    "the lock is kept by who fails": (
+        "with self.candado:\n            if clave in self.deshecho:\n                raise",
+        "self.candado.acquire()\n        if True:\n            if clave in self.deshecho:\n                raise",
+        "¿quién suelta el candado",
+    ),
     "a number": ("UnaVez = 3", "se pide una clase"),
 }
 

@@ -6,8 +6,8 @@ SG5 = Master("SG-5")
 
 RIGHT = {
     "intentions, and a last line that decides": """
-        def seguir(diario, pasos):
-            lineas = diario.lineas()
+        def seguir(bitacora, pasos):
+            lineas = bitacora.lineas()
             if "fin hecho" in lineas or "fin deshecho" in lineas:
                 return lineas[-1].split()[1]
             if "vuelta" not in lineas:
@@ -15,32 +15,32 @@ RIGHT = {
                 for nombre, hacer, _ in pasos:
                     if nombre in hechos:
                         continue
-                    diario.anotar(f"voy {nombre}")
+                    bitacora.anotar(f"voy {nombre}")
                     try:
                         hacer()
                     except Exception:
-                        diario.anotar("vuelta")
+                        bitacora.anotar("vuelta")
                         break
-                    diario.anotar(f"hecho {nombre}")
+                    bitacora.anotar(f"hecho {nombre}")
                 else:
-                    diario.anotar("fin hecho")
+                    bitacora.anotar("fin hecho")
                     return "hecho"
-            empezados = {linea[4:] for linea in diario.lineas() if linea.startswith("voy ")}
+            empezados = {linea[4:] for linea in bitacora.lineas() if linea.startswith("voy ")}
             for nombre, _, deshacer in pasos[::-1]:
-                if nombre in empezados and f"deshecho {nombre}" not in diario.lineas():
+                if nombre in empezados and f"deshecho {nombre}" not in bitacora.lineas():
                     while True:
                         try:
                             deshacer()
                             break
                         except Exception:
                             pass
-                    diario.anotar(f"deshecho {nombre}")
-            diario.anotar("fin deshecho")
+                    bitacora.anotar(f"deshecho {nombre}")
+            bitacora.anotar("fin deshecho")
             return "deshecho"
         """,
     "the least that is enough": """
-        def seguir(diario, pasos):
-            lineas = diario.lineas()
+        def seguir(bitacora, pasos):
+            lineas = bitacora.lineas()
             if "fin" in lineas:
                 return "deshecho" if "atras" in lineas else "hecho"
             if "atras" not in lineas:
@@ -48,25 +48,25 @@ RIGHT = {
                     for _, hacer, _ in pasos:
                         hacer()
                 except Exception:
-                    diario.anotar("atras")
-            if "atras" in diario.lineas():
+                    bitacora.anotar("atras")
+            if "atras" in bitacora.lineas():
                 for _, _, deshacer in reversed(pasos):
                     insistir(deshacer)
-            diario.anotar("fin")
-            return "deshecho" if "atras" in diario.lineas() else "hecho"
+            bitacora.anotar("fin")
+            return "deshecho" if "atras" in bitacora.lineas() else "hecho"
         """,
 }
 
 WRONG = {
-    "the decision is not noted": ('diario.anotar("atras")', "pass", "al repetir llamó a un servicio"),
+    "the decision is not noted": ('bitacora.anotar("atras")', "pass", "al repetir llamó a un servicio"),
     "noted before it is done": (
-        'hacer()\n                    diario.anotar(f"hecho {nombre}")',
-        'diario.anotar(f"hecho {nombre}")\n                    hacer()',
+        'hacer()\n                    bitacora.anotar(f"hecho {nombre}")',
+        'bitacora.anotar(f"hecho {nombre}")\n                    hacer()',
         "¿Qué falta?",
     ),
     "undone is noted before": (
-        'insistir(deshacer)\n            diario.anotar(f"deshecho {nombre}")',
-        'diario.anotar(f"deshecho {nombre}")\n            insistir(deshacer)',
+        'insistir(deshacer)\n            bitacora.anotar(f"deshecho {nombre}")',
+        'bitacora.anotar(f"deshecho {nombre}")\n            insistir(deshacer)',
         "¿Qué falta?",
     ),
     "a dead one answers": (
@@ -75,21 +75,21 @@ WRONG = {
         "había muerto y tu función siguió",
     ),
     "done is not noted, nor asked again": ('if f"hecho {nombre}" not in lineas:', "if not lineas:", "¿Qué falta?"),
-    "undone is not noted": ('diario.anotar(f"deshecho {nombre}")', "pass", "al repetir llamó a un servicio"),
+    "undone is not noted": ('bitacora.anotar(f"deshecho {nombre}")', "pass", "al repetir llamó a un servicio"),
     "forward": ("reversed(pasos)", "pasos", "¿En qué orden se deshace?"),
     "only what is noted as done": (
         'if f"deshecho {nombre}" not in lineas:',
-        'if f"deshecho {nombre}" not in lineas and f"hecho {nombre}" in diario.lineas():',
+        'if f"deshecho {nombre}" not in lineas and f"hecho {nombre}" in bitacora.lineas():',
         "¿Qué falta?",
     ),
     "a memory of its own": (
-        "lineas = diario.lineas()",
-        "lineas = seguir.__dict__.setdefault('lineas', [])\n    diario.anotar = lineas.append",
+        "lineas = bitacora.lineas()",
+        "lineas = seguir.__dict__.setdefault('lineas', [])\n    bitacora.anotar = lineas.append",
         "",
     ),
     "another answer": ('return "hecho"', 'return "completado"', "devolvió 'completado'"),
     "a compensation once": ("insistir(deshacer)", "deshacer()", "¿qué debe pasar con esa excepción?"),
-    "no parameters": ("def seguir(diario, pasos)", "def seguir(pasos)", "no se puede llamar así"),
+    "no parameters": ("def seguir(bitacora, pasos)", "def seguir(pasos)", "no se puede llamar así"),
 }
 
 test_right, test_wrong = SG5.tests(RIGHT, WRONG)

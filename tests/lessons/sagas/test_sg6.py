@@ -55,13 +55,13 @@ WRONG = {
         '("EnvioRechazado", "PagoRechazado")',
         "los hechos fueron",
     ),
-    "every failure is a no": ("except Refused:", "except Exception:", "los hechos fueron"),
+    "every failure is a no": ("except Refused:", "except Exception:", "¿Es eso un «no»?"),
     "a no comes out": (
         "except Refused:\n                return Event(mal)",
         "except KeyError:\n                pass",
         "lanzó una excepción",
     ),
-    "tells nothing": ("return Event(bien)", "Event(bien)", "los hechos fueron"),
+    "tells nothing": ("return Event(bien)", "Event(bien)", "Ahí se paró: ¿quién oye PedidoCreado, y qué devuelve"),
     "a failure told as well": ("return Event(mal)", "pass", "los hechos fueron"),
     "the wrong event": ('"LibroAgotado"', '"LibroReservado"', "«reservar» se niega"),
     "works for another order": (
@@ -76,6 +76,8 @@ WRONG = {
         "trabajar(conexion, accion, hecho.stream) or trabajar(conexion, accion, hecho.stream)",
         "el trabajo hecho fue",
     ),
+    "another's work": ('envios.on("PagoCobrado"', 'pagos.on("PagoCobrado"', "¿A quién le toca cada acción"),
+    "no connection": ("trabajar(conexion, accion", "trabajar(accion", "trabajar() missing 1"),
     "a text": ("montar = 'bien'", "se pide algo que se pueda llamar"),
 }
 

@@ -70,6 +70,8 @@ WRONG = {
     ),
     "never deleted": ('base.execute("DELETE FROM salida WHERE orden = ?", (orden,))', "pass", "¿Qué se borra"),
     "the newest first": ("ORDER BY orden", "ORDER BY orden DESC", "¿en qué orden"),
+    "by the alphabet": ("ORDER BY orden", "ORDER BY mensaje", "¿en qué orden"),
+    "deleted by its text": ('WHERE orden = ?", (orden,)', 'WHERE mensaje = ?", (mensaje,)', "¿Qué los distingue?"),
     "goes on after a failure": (
         "enviar(mensaje)\n",
         "try:\n            enviar(mensaje)\n        except Exception:\n            continue\n",

@@ -13,6 +13,7 @@ from labkit.patterns.saga import Refused
 IN_REVERSE = Exercise("SG-3", writes="ejecutar", call="ejecutar(pasos)")
 
 NAMES = ("inventario", "pagos", "envios")
+ERRORS = {"no": Refused, "corte": ConnectionError, "tarde": TimeoutError, "avería": RuntimeError}
 # What a step does when it is asked to; and how often its compensation fails before it goes well.
 Way = tuple[str, int]
 Execute = Callable[[list[Any]], Any]
@@ -30,10 +31,8 @@ class Services:
     def _do(self, name: str, how: str) -> Callable[[], str]:
         def do() -> str:
             self.calls.append(f"hacer {name}")
-            if how == "no":
-                raise Refused(f"{name} dice que no")
-            if how == "corte":
-                raise ConnectionError(f"{name} no contesta")
+            if how in ERRORS:
+                raise ERRORS[how](f"{name}: {how}")
             return "hecho"
 
         return do
@@ -45,7 +44,7 @@ class Services:
             self.calls.append(f"deshacer {name}")
             if left[0]:
                 left[0] -= 1
-                raise ConnectionError(f"{name} no contesta")
+                raise ERRORS["corte" if left[0] == fails - 1 else "no"](f"{name}: no se deshizo")
 
         return undo
 
@@ -69,7 +68,9 @@ def wanted(ways: tuple[Way, ...]) -> tuple[tuple[str, list[str]], list[str]]:
 
 def described(name: str, way: Way) -> str:
     how, fails = way
-    return f"{name}: {how}" + (f" (y deshacer falla {many(fails, 'vez', 'veces')})" if fails else "")
+    if fails:
+        how += f" (y deshacer falla {many(fails, 'vez', 'veces')}: corte{', no' * (fails - 1)})"
+    return f"{name}: {how}"
 
 
 def follow(case: Case, execute: Execute, scripts: list[tuple[Way, ...]], think: str) -> None:
@@ -107,11 +108,15 @@ def refused(case: Case, execute: Execute) -> None:
 
 @IN_REVERSE.case("si un paso no contesta", raised="¿qué excepciones capturas?")
 def unknown(case: Case, execute: Execute) -> None:
-    follow(case, execute, scripts("bien", "no", "corte"), "¿Se hizo ese paso, o nadie lo sabe?")
+    think = "¿Se hizo ese paso, o nadie lo sabe?"
+    follow(case, execute, scripts("bien", "no", "corte"), think)
+    follow(case, execute, scripts("bien", "tarde", "avería", length=2), think)
 
 
 @IN_REVERSE.case(
-    "si una compensación falla", raised="¿qué pasa cuando falla la propia compensación?", late="¿cuándo deja de repetirse?"
+    "si una compensación falla",
+    raised="¿qué pasa cuando falla la propia compensación?",
+    late="¿cuándo deja de repetirse, y cuánto espera entre intentos?",
 )
 def failing_compensation(case: Case, execute: Execute) -> None:
     follow(

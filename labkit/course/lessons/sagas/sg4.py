@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from labkit.exercises.exercise import Case, Exercise
+from labkit.exercises.exercise import Case, Exercise, wait_for
 from labkit.exercises.races import Overtaking
 from labkit.exercises.stories import Difference
 from labkit.patterns.saga import Refused
@@ -68,6 +69,8 @@ def world() -> Mapping[str, Any]:
 @ONCE.case("con dos memorias", raised="¿qué guarda cada una?")
 def two_services(case: Case, once: Any) -> None:
     first, second = once(), once()
+    found = once().hacer("p-1", lambda: "cobrado")
+    case.equal(found, "cobrado", "hacer devolvió {found}, y trabajo() devuelve 'cobrado': ¿falta un return?")
     answers = [each.hacer("p-1", lambda each=each: id(each)) for each in (first, second)]
     case.equal(answers, [id(first), id(second)], "la segunda memoria contestó lo que había hecho la primera: ¿qué comparten dos?")
 
@@ -116,6 +119,21 @@ ONCE.stories(
     think="Un trabajo puede no devolver nada: ¿cómo sabes que ya se hizo?",
     situation="con un trabajo que no devuelve nada",
 )
+
+
+@ONCE.case("si otro hilo llega después de una excepción", late="¿quién suelta el candado cuando algo se lanza?")
+def after_an_exception(case: Case, once: Any) -> None:
+    memory, calls = once(), []
+    for work in (Till().fail, lambda: 30):
+        with suppress(ConnectionError):
+            memory.hacer("p-1", work)
+        calls.append(wait_for(case.start(memory.hacer, "p-1", lambda: 30)))
+    memory.deshacer("p-1", Till().add(-30))
+    with suppress(Refused):
+        memory.hacer("p-1", Till().add(30))
+    calls.append(wait_for(case.start(memory.deshacer, "p-1", Till().add(-30))))
+    case.equal(calls, [30, 30, True], "otro hilo recibió {found}: se esperaba [30, 30, True]. ¿Qué queda apuntado?")
+
 
 DO, UNDO = "hacer('p-1', cobrar)", "deshacer('p-1', devolver)"
 ONCE.races(

@@ -10,7 +10,7 @@ from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.wording import shown
 from labkit.patterns.saga import Refused
 
-SURVIVES = Exercise("SG-5", writes="seguir", call="seguir(diario, pasos)", deadline=10)
+SURVIVES = Exercise("SG-5", writes="seguir", call="seguir(bitacora, pasos)", deadline=10)
 
 NAMES = ("inventario", "pagos", "envios")
 HOWS = ("bien", "no", "corte antes", "corte después", "deshacer falla")
@@ -105,8 +105,8 @@ def live(case: Case, follow: Follow, hows: tuple[str, ...], deaths: tuple[int, .
             continue
         case.expect(not world.dead, f"con {script}: el proceso había muerto y tu función siguió. ¿Qué capturas?")
         break
-    told = f"con {script}{'; muere y vuelve' if deaths else ''}; llamó a: {', '.join(world.called)}"
-    case.expect(ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}")
+    told = f"con {script}{'; muere y vuelve' if deaths else ''}; llamó a: {', '.join(world.called) or 'nadie'}"
+    case.expect(ends and ends[0] in ("hecho", "deshecho"), f"{told}; devolvió {shown(ends[0] if ends else None)}: {ENDS}")
     case.expect(not world.again, f"{told}. Volvió a ir hacia delante: ¿qué sabe, al volver, de lo que se decidió?")
     done = [name for name in world.hows if world.state.get(name) == "hecho"]
     whole = list(world.hows) if ends[0] == "hecho" else []
@@ -122,6 +122,7 @@ def live(case: Case, follow: Follow, hows: tuple[str, ...], deaths: tuple[int, .
     return world
 
 
+ENDS = "se esperaba 'hecho' o 'deshecho'."
 HISTORIES = [hows for count in (1, 2, 3) for hows in product(HOWS, repeat=count)]
 
 
@@ -131,14 +132,14 @@ def nobody_dies(case: Case, follow: Follow) -> None:
         live(case, follow, hows, ())
 
 
-@SURVIVES.case("con una muerte en cualquier punto", raised="¿qué hay en el diario en ese momento?")
+@SURVIVES.case("con una muerte en cualquier punto", raised="¿qué hay en la bitácora en ese momento?")
 def one_death(case: Case, follow: Follow) -> None:
     for hows in HISTORIES:
         for point in range(1, live(case, follow, hows, ()).points + 1):
             live(case, follow, hows, (point,))
 
 
-@SURVIVES.case("con dos muertes", raised="¿qué hay en el diario en ese momento?")
+@SURVIVES.case("con dos muertes", raised="¿qué hay en la bitácora en ese momento?")
 def two_deaths(case: Case, follow: Follow) -> None:
     for hows in product(("bien", "corte después"), ("no", "corte después")):
         for first, second in product(range(1, 20), repeat=2):

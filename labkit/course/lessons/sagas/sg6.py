@@ -7,12 +7,13 @@ from sqlite3 import Connection
 
 from labkit.exercises.exercise import Exercise, Scene
 from labkit.patterns.event_sourcing import Event, EventStore
-from labkit.patterns.saga import Database, Participant, Refused, Retry
+from labkit.patterns.saga import Database, Notice, Participant, Refused, Retry
 
 DANCE = Exercise("SG-6", writes="montar", call="montar(participantes, trabajar)", scene=Scene, deadline=10)
 
 NAMES = ("inventario", "pagos", "envios")
 FORWARD = ["PedidoCreado", "LibroReservado", "PagoCobrado", "PedidoEnviado"]
+OWNER = {"reservar": "inventario", "liberar": "inventario", "cobrar": "pagos", "devolver": "pagos", "despachar": "envios"}
 # What the events of an order are, by the action that is refused.
 STORIES = {
     "": FORWARD,
@@ -39,6 +40,7 @@ class Hall(Scene):
         """`refusals`: by order, the action that is refused. `cut`: the action that fails once. `dies`: the
         action, and whether before (0) or after (1) its work."""
         self.refusals, self.cut, self.dies = refusals, cut, dies
+        self.hiccup = f", y «{cut}» falla una vez" if cut else f", y un proceso muere en «{dies[0]}»" if dies else ""
         self.store = EventStore()
         self.databases = {name: Database() for name in NAMES}
         for database in self.databases.values():
@@ -46,16 +48,22 @@ class Hall(Scene):
                 connection.execute("CREATE TABLE work (number TEXT, action TEXT)")
         for number in refusals:
             self.store.append(number, [Event("PedidoCreado")], 0)
+        self.stuck: list[Notice] = []
         self.mount()
         return self
 
     def mount(self) -> None:
         """What starting the three processes does."""
         self.participants = {
-            name: Participant(name, self.store, database, insist=Retry(3), sleep=lambda seconds: None)
+            name: Participant(name, self.store, database, insist=Retry(3), sleep=lambda seconds: None, on_stuck=self.stuck.append)
             for name, database in self.databases.items()
         }
-        self.answer(self.participants, self.work)
+
+        def trabajar(conexion: Connection, accion: str, pedido: str) -> None:
+            self.work(conexion, accion, pedido)
+
+        trabajar.__qualname__ = "trabajar"  # what a wrong call's error names
+        self.answer(self.participants, trabajar)
 
     def work(self, connection: Connection, action: str, number: str) -> None:
         self.doing = f"{action} {number}"
@@ -84,16 +92,25 @@ class Hall(Scene):
         self._judge()
 
     def _judge(self) -> None:
-        parked = {event.type for one in self.participants.values() for event in one.parked()}
-        self.expect(not parked, f"la reacción a {', '.join(sorted(parked))} lanzó una excepción en cada intento")
+        parked = sorted({event.type for one in self.participants.values() for event in one.parked()})
+        told = f"la reacción a {', '.join(parked)} lanzó una excepción en cada intento. "
+        self.expect(not parked, told + " ".join(notice.reason for notice in self.stuck[:1]))
         for number, refused in self.refusals.items():
-            told = f"en un pedido en el que {f'«{refused}» se niega' if refused else 'nadie se niega'}"
+            told = f"en un pedido en el que {f'«{refused}» se niega' if refused else 'nadie se niega'}{self.hiccup}"
             events = [event.type for event in self.store.read(number)]
-            self.equal(events, STORIES[refused], f"{told}, los hechos fueron {{found}}. ¿Quién oye a quién?")
-            rows = [database.query("SELECT action FROM work WHERE number = ?", number)
-                    for database in self.databases.values()]  # fmt: skip
-            done = sorted(action for each in rows for (action,) in each)
-            self.equal(done, sorted(WORK[refused]), f"{told}, el trabajo hecho fue {{found}}")
+            self.equal(events, STORIES[refused], f"{told}, los hechos fueron {{found}}. {self._think(events, STORIES[refused])}")
+            rows = {name: base.query("SELECT action FROM work WHERE number = ?", number) for name, base in self.databases.items()}
+            done = sorted(f"{name}: {action}" for name, each in rows.items() for (action,) in each)
+            wanted = sorted(f"{OWNER[action]}: {action}" for action in WORK[refused])
+            self.equal(done, wanted, f"{told}, el trabajo hecho fue {{found}}. ¿A quién le toca cada acción, y cuántas veces?")
+
+    def _think(self, events: list[str], wanted: list[str]) -> str:
+        """Return the question for events that went another way."""
+        if self.hiccup:
+            return "¿Es eso un «no»? ¿Y qué guarda tu código fuera de las bases?"
+        if events == wanted[: len(events)]:
+            return f"Ahí se paró: ¿quién oye {events[-1]}, y qué devuelve su reacción?"
+        return "¿Quién oye a quién, y qué hecho devuelve cada reacción?"
 
 
 DANCE.scene = Hall

@@ -59,6 +59,8 @@ OUTBOX = Exercise(
     call=("aceptar_pedido(base, numero, mensaje)", "repartir(base, enviar)"),
     scene=Desk,
 )
+THREE = ("uno", "dos", "tres")  # not in the order of the alphabet
+SENT = "¿Cuándo se sabe que un mensaje se ha enviado?"
 TOGETHER = "¿Se escriben los dos en una transacción?"
 
 
@@ -104,35 +106,41 @@ def dies_between(desk: Desk) -> None:
 @OUTBOX.case("al repartir", raised="¿qué filas lees y cuáles borras?")
 def delivers(desk: Desk) -> None:
     desk.equal(desk.deliver(), 0, "sin nada pendiente, repartir devolvió {found}: ¿cuántos envió?")
-    for number in range(1, 4):
-        desk.accept(f"p-{number}", f"mensaje {number}")
+    for number, message in enumerate(THREE, 1):
+        desk.accept(f"p-{number}", message)
     desk.equal(desk.deliver(), 3, "con tres pendientes, repartir devolvió {found}: ¿cuántos envió?")
-    wanted = ["mensaje 1", "mensaje 2", "mensaje 3"]
-    desk.equal(desk.sent, wanted, "se envió {found}: ¿en qué orden, y qué recibe enviar?")
+    desk.equal(desk.sent, list(THREE), "se envió {found}: ¿en qué orden, y qué recibe enviar?")
     desk.expect_rows(["p-1", "p-2", "p-3"], [], "tras repartir,", "¿Qué se borra, y de qué tabla?")
     desk.equal(desk.deliver(), 0, "repartir otra vez devolvió {found}: ¿quedaba algo?")
 
 
-def stops_at(desk: Desk, error: BaseException, where: str) -> None:
-    for number in range(1, 4):
-        desk.accept(f"p-{number}", f"mensaje {number}")
+def stops_at(desk: Desk, error: BaseException, where: str, messages: tuple[str, ...] = THREE, think: str = SENT) -> None:
+    numbers, left = ["p-1", "p-2", "p-3"], list(messages[1:])
+    for number, message in zip(numbers, messages, strict=True):
+        desk.accept(number, message)
 
     def send(message: str) -> None:
         desk.sent.append(message)
-        if message == "mensaje 2":
+        if len(desk.sent) == 2:
             raise error
 
     desk.expect_raised(type(error), lambda: desk.deliver(send), where)
-    desk.equal(desk.sent, ["mensaje 1", "mensaje 2"], f"{where} se envió {{found}}: ¿y el orden?")
-    desk.expect_rows(["p-1", "p-2", "p-3"], ["mensaje 2", "mensaje 3"], where, "¿Cuándo se sabe que un mensaje se ha enviado?")
+    desk.equal(desk.sent, list(messages[:2]), f"{where} se envió {{found}}: ¿y el orden?")
+    desk.expect_rows(numbers, left, where, think)
     desk.sent.clear()
     desk.equal(desk.deliver(), 2, f"{where} y después todo va bien: repartir devolvió {{found}}")
-    desk.equal(desk.sent, ["mensaje 2", "mensaje 3"], f"{where} y después se envió {{found}}")
+    desk.equal(desk.sent, left, f"{where} y después se envió {{found}}")
 
 
 @OUTBOX.case("si enviar falla")
 def sending_fails(desk: Desk) -> None:
     stops_at(desk, ConnectionError("nadie escucha"), "si falla el segundo envío,")
+
+
+@OUTBOX.case("con dos mensajes iguales")
+def two_alike(desk: Desk) -> None:
+    where = "con dos mensajes iguales, si falla el segundo envío,"
+    stops_at(desk, ConnectionError("nadie escucha"), where, ("igual", "igual", "otro"), "¿Qué los distingue?")
 
 
 @OUTBOX.case("si el proceso muere al enviar")
