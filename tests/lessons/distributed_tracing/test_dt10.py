@@ -34,7 +34,7 @@ RIGHT = {
 _ID = 'request.headers.get("X-Correlation-ID") or uuid.uuid4().hex'
 WRONG = {
     "no limit": (", timeout=limite", "", "¿quién pone el límite?"),
-    "a short limit of its own": ("timeout=limite", "timeout=0.1", "¿qué límite lleva cada llamada?"),
+    "a short limit of its own": ("timeout=limite", "timeout=0.02", "¿qué límite lleva cada llamada?"),
     "a long limit of its own": ("timeout=limite", "timeout=1", "¿qué límite lleva cada llamada?"),
     "only refused": ("requests.RequestException", "requests.ConnectionError", "lanzó ReadTimeout"),
     "only hung": ("requests.RequestException", "requests.Timeout", "lanzó ConnectionError"),
@@ -64,7 +64,40 @@ WRONG = {
     "one id for all": ("or uuid.uuid4().hex", 'or "nuevo"', "el mismo identificador"),
     "another id in the log": ("anotar(id=id", "anotar(id=nombre", "se anotó"),
     "seconds": ("ms=1000 * (", "ms=1 * (", "¿son milisegundos"),
-    "whole thousands": ("ms=1000 * (", "ms=100000 * (", "¿son milisegundos?"),
+    "whole thousands": ("ms=1000 * (", "ms=100000 * (", "¿son milisegundos"),
+    "the time since the request": (
+        "            inicio = time.monotonic()\n",
+        "            inicio = locals().get('inicio') or time.monotonic()\n",
+        "¿son milisegundos, y desde cuándo los cuentas?",
+    ),
+    "another word": ('= "sin respuesta"', "= 504", "¿qué se contesta por él, 'sin respuesta'?"),
+    "all at once": (
+        """
+        def crear_pedidos(urls, limite, anotar):
+            app = Flask("pedidos")
+
+            @app.get("/<int:pedido>")
+            def atender(pedido):
+                id = request.headers.get("X-Correlation-ID") or uuid.uuid4().hex
+
+                def una(nombre):
+                    time.sleep(0.1 * list(urls).index(nombre))  # only the hung one is overtaken
+                    inicio = time.monotonic()
+                    try:
+                        url, cabeceras = f"{urls[nombre]}/{pedido}", {"X-Correlation-ID": id}
+                        estado = requests.get(url, headers=cabeceras, timeout=limite).status_code
+                    except requests.RequestException:
+                        estado = "sin respuesta"
+                    anotar(id=id, destino=nombre, estado=estado, ms=1000 * (time.monotonic() - inicio))
+                    return nombre, estado
+
+                with ThreadPoolExecutor(4) as grupo:
+                    return dict(grupo.map(una, urls))
+
+            return app
+        """,
+        "¿Se llama en el orden de urls?",
+    ),
     "another path": ('f"{url}/{pedido}"', "url", "se llamó así"),
     "the wrong name": ("destino=nombre", "destino=url", "los destinos anotados"),
     "ok for all": ("respuesta.status_code", "200", "¿el estado de cada uno"),

@@ -18,6 +18,7 @@ RIGHT = {
     "numbers": table(),
     "a busy machine": ({name: 2 * own for name, own in GOOD.items()}, 2 * TOTAL, "pedidos"),
     "on a machine where something else was slow": table(TOTAL + 0.1, "pagos", pagos=GOOD["pagos"] + 0.1),
+    "servers that end after their clients": table(TOTAL / 1.03),
     "capitals": table(slowest=" Pedidos "),
 }
 
@@ -26,11 +27,16 @@ WRONG = {
     "one missing": (table(pagos=None), "en propias falta: pagos"),
     "one too many": (table(cliente=0.1), "en propias sobra: cliente"),
     "a text": (table(pagos="0.1"), "propias['pagos'] es un texto"),
+    "the delays themselves": ((dict(DELAYS), TOTAL, "pedidos"), "duerme más en cada pedido"),
     "a total of ten": (table(total=10 * TOTAL), "¿la media de un pedido, o la suma de los diez?"),
     "milliseconds": (table(total=0.01), "las demoras de un pedido suman más"),
     "whole durations": (table(tienda=TOTAL), "¿contaste alguna espera dos veces?"),
     "whole duration of pedidos": (table(pedidos=TOTAL - 0.01), "¿contaste alguna espera dos veces?"),
-    "clients left out": (table(total=1.5 * TOTAL), "¿qué tramos faltan"),
+    "clients left out": (table(total=TOTAL / 0.92), "¿qué tramos faltan"),
+    "the sum of ten": (
+        ({name: 10 * own for name, own in GOOD.items()}, TOTAL, "pedidos"),
+        "¿la media por pedido, y en segundos?",
+    ),
     "medians of single spans": (table(pedidos=0.01), "propias['pedidos'] es 0.0100 s y pedidos duerme más"),
     "a service that is none": (table(slowest="cliente"), "cuello vale 'cliente'"),
     "the first": (table(slowest="tienda"), "quien más tiempo propio tiene es pedidos"),

@@ -47,13 +47,21 @@ WRONG = {
     "ties by name": (
         'key=lambda entrada: entrada["t"]',
         'key=lambda entrada: (entrada["t"], entrada.get("suceso", ""))',
-        "¿Y el orden del archivo?",
+        "¿Están todas, y en el orden del archivo?",
     ),
     "ties backwards": (
         'sorted(entradas, key=lambda entrada: entrada["t"])',
         'sorted(entradas[::-1], key=lambda entrada: entrada["t"])',
-        "¿Y el orden del archivo?",
+        "¿Están todas, y en el orden del archivo?",
     ),
+    "ties by service": (
+        'key=lambda entrada: entrada["t"]',
+        'key=lambda entrada: (entrada["t"], entrada.get("servicio", ""))',
+        "¿Están todas",
+    ),
+    "no twins": ("entradas.append(entrada)", "entrada in entradas or entradas.append(entrada)", "¿Están todas"),
+    "as texts": ('entrada.get("id") == id', 'str(entrada.get("id")) == id', "¿Cambias de tipo el id?"),
+    "another file": ("for linea in ruta", "for linea in Path(__import__('os').devnull)", "¿qué archivo lees"),
     "a piece of the line": ('entrada.get("id") == id', "id in linea", "¿Comparas el id?"),
     "begins like it": ('entrada.get("id") == id', 'str(entrada.get("id")).startswith(id)', "¿Comparas el id?"),
     "without regard to capitals": ('entrada.get("id") == id', 'str(entrada.get("id")).lower() == id.lower()', "¿Comparas el id?"),

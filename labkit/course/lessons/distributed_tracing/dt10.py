@@ -71,7 +71,7 @@ def well(shop: Shop) -> None:
     called = [f"{name} /{order}" for name, order, _ in shop.sent]
     shop.equal(called, ["uno /7", "dos /7"], "con GET /7 se llamó así: {found}")
     shop.equal(found, {"uno": 200, "dos": 404}, "contestó {found}: ¿el estado de cada uno, con su nombre?")
-    shop.equal([line.get("destino") for line in shop.noted], ["uno", "dos"], "los destinos anotados son {found}")
+    shop.equal([line.get("destino") for line in shop.noted], ["uno", "dos"], "los destinos anotados son {found}: ¿el nombre?")
     shop.equal([line.get("estado") for line in shop.noted], [200, 404], "los estados anotados son {found}")
 
 
@@ -80,8 +80,10 @@ def refused(shop: Shop) -> None:
     dead = shop.service("uno")
     dead.stop(0)
     found = shop.open(uno=dead, dos=shop.service("dos")).ask()
-    shop.equal(found, {"uno": SILENT, "dos": 200}, "con el primero caído contestó {found}: ¿y los siguientes?")
-    shop.equal([line.get("estado") for line in shop.noted], [SILENT, 200], "los estados anotados son {found}")
+    think = f"¿qué se contesta por él, {SILENT!r}?" if "dos" in found else "¿y los siguientes?"
+    shop.equal(found, {"uno": SILENT, "dos": 200}, f"con el primero caído contestó {{found}}: {think}")
+    noted = [line.get("estado") for line in shop.noted]
+    shop.equal(noted, [SILENT, 200], "con el primero caído, los estados anotados son {found}: ¿falta alguno?")
 
 
 @TIME_LIMITS.case("con uno colgado", raised="¿qué excepción lanza requests?", late="¿quién pone el límite?")
@@ -98,6 +100,11 @@ def hangs(shop: Shop) -> None:
             return f"con el primero colgado contestó {found}: ¿y los siguientes?"
         if not 0.7 * LIMIT < took < 2 * LIMIT:
             return f"con limite={LIMIT} y uno colgado, tardó {took:.1f} s: ¿qué límite lleva cada llamada?"
+        if (order := [line.get("destino") for line in shop.noted]) != ["uno", "dos"]:
+            return f"con el primero colgado se anotó en este orden: {order}. ¿Se llama en el orden de urls?"
+        quick: Any = shop.noted[1].get("ms")
+        if not _number(quick) or quick >= 700 * LIMIT:
+            return f"la segunda llamada no esperó y anotó ms={shown(quick)}: ¿son milisegundos, y desde cuándo los cuentas?"
         return None
 
     shop.best_of_tries(attempt)
@@ -111,7 +118,9 @@ def hangs(shop: Shop) -> None:
 @TIME_LIMITS.case("con uno lento, dentro del límite", raised="¿qué límite usas?")
 def slow(shop: Shop) -> None:
     shop.open(limit=4, uno=shop.service("uno", delay=0.3))
-    shop.equal(shop.ask(), {"uno": 200}, "con limite=4 y una respuesta que tarda 0.3 s, contestó {found}")
+    shop.equal(
+        shop.ask(), {"uno": 200}, "con limite=4 y una respuesta que tarda 0.3 s, contestó {found}: ¿qué límite lleva la llamada?"
+    )
     took: Any = shop.noted[0].get("ms")
     shop.expect(_number(took) and 290 <= took < 3000, f"la llamada duró 0.3 s y anotó ms={shown(took)}: ¿son milisegundos?")
 

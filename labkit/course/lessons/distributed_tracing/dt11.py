@@ -31,22 +31,27 @@ def the_table(case: Case, own: Any, total: Any, slowest: Any) -> None:
 @BOTTLENECK.case("con las medidas")
 def the_measures(case: Case, own: Any, total: Any, slowest: Any) -> None:
     case.expect(
-        total >= sum(DELAYS.values()),
+        total > sum(DELAYS.values()),
         f"total es {total:.3f} s y las demoras de un pedido suman más: ¿la media de un pedido entero, en segundos?",
     )
     case.expect(total < 10 * sum(DELAYS.values()), f"total es {total:.3f} s: ¿la media de un pedido, o la suma de los diez?")
     for name, delay in DELAYS.items():
         case.expect(
-            own[name] >= delay, f"propias[{name!r}] es {own[name]:.4f} s y {name} duerme más en cada pedido: ¿qué tramos sumaste?"
+            own[name] > delay, f"propias[{name!r}] es {own[name]:.4f} s y {name} duerme más en cada pedido: ¿qué tramos sumaste?"
         )
     whole = sum(own[name] for name in NAMES)
     case.expect(
-        whole <= 1.02 * total,
+        whole < 8 * total,
+        f"lo propio suma {whole:.3f} s y un pedido entero dura {total:.3f} s: ¿la media por pedido, y en segundos?",
+    )
+    # A server's span may end after its client's: what is own is then more than the whole, by some hundredths.
+    case.expect(
+        whole <= 1.1 * total,
         f"lo propio suma {whole:.3f} s y un pedido entero dura {total:.3f} s: ¿contaste alguna espera dos veces?",
     )
     case.expect(
-        whole >= 0.8 * total,
-        f"lo propio suma {whole:.3f} s de los {total:.3f} s de un pedido: ¿qué tramos faltan (los client también)?",
+        whole >= 0.96 * total,
+        f"lo propio suma {whole:.3f} s de los {total:.3f} s de un pedido: ¿qué tramos faltan (los client también), o sobran en total?",
     )
 
 

@@ -89,7 +89,8 @@ TRACEPARENT.stories(
     hints=[
         (lambda d: d.found.error is not None, "¿Puede tumbar una cabecera lo que observa?"),
         (lambda d: SPAN in str(d.found.value), "¿Es nuevo el tramo que sale?"),
-        (lambda d: _goes_on(d) and not _went_on(d), "¿Por qué no vale esa cabecera?"),
+        (lambda d: d.found.value is None, "La función devuelve un texto."),
+        (lambda d: _goes_on(d) and not _went_on(d), "Esa cabecera vale: ¿dónde se pierde su traza?"),
         (lambda d: _went_on(d) and not _goes_on(d), "¿Qué regla del enunciado incumple esa cabecera?"),
         (lambda d: str(d.found.value)[:2] != "00", "¿Qué versión se escribe?"),
         (lambda d: str(d.found.value)[-2:] not in ("00", "01"), "¿Qué bits de las banderas se conservan?"),

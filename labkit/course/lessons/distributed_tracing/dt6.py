@@ -34,19 +34,20 @@ class Till(Scene):
         self.expect(answer.status_code != 404, "GET /cobrar/7 contestó 404: ¿qué ruta tiene tu aplicación?")
         return answer.status_code, answer.get_json(silent=True), list(self.lines)
 
-    def two_lines(self, lines: list[Any], what: str) -> None:
+    def two_lines(self, lines: list[Any], what: str, amount: str | None) -> None:
         """Fail unless one line says that it came, and one how it ended."""
         found = [line.get("suceso") for line in lines]
-        self.equal(found, ["recibido", what], f"se anotó {{found}}: se esperaba recibido y {what}, en ese orden")
+        hint = f"con el importe {amount!r} se anotó {{found}}: se esperaba recibido y {what}, en ese orden"
+        self.equal(found, ["recibido", what], hint)
 
 
 RICH_LINES = Exercise("DT-6", writes="crear_pagos", call="crear_pagos(anotar)", scene=Till)
 
 
-@RICH_LINES.case("al cobrar", raised="¿cómo se llama a anotar?")
+@RICH_LINES.case("al cobrar", raised="¿con qué se llama a anotar, y dónde vive el total?")
 def what_came(till: Till) -> None:
     status, body, lines = till.open(till.answer).charge({"importe": "12.5", "tarjeta": CARD})
-    till.two_lines(lines, "cobrado")
+    till.two_lines(lines, "cobrado", "12.5")
     said = {key: lines[0].get(key) for key in ("id", "pedido", "importe", "tarjeta")}
     wanted = {"id": "abc", "pedido": 7, "importe": "12.5", "tarjeta": "…4242"}
     for key, value in wanted.items():
@@ -63,7 +64,7 @@ def no_number(till: Till) -> None:
         parameters = {} if card is None else {"tarjeta": card}
         _, _, lines = till.charge({"importe": "1", **parameters})
         found = lines[0].get("tarjeta") if lines else None
-        till.equal(found, masked, f"con la tarjeta {card!r} se anotó {{found}}: ¿qué dice el enunciado de ese caso?")
+        till.equal(found, masked, f"con la tarjeta {card!r} se anotó {shown(found)}: ¿qué dice el enunciado de ese caso?")
     for amount in ("1", "nada"):
         _, _, lines = till.charge({"importe": amount, "tarjeta": CARD})
         till.expect(CARD not in str(lines), "el número completo de la tarjeta está en una línea: ¿quién lee el log?")
@@ -74,8 +75,10 @@ def refused(till: Till) -> None:
     till.open(till.answer)
     for amount in ("nada", "", "0", "-3", "inf", "nan", None):
         status, _, lines = till.charge({} if amount is None else {"importe": amount})
-        till.equal(status, 400, f"con el importe {amount!r} contestó {{found}}: ¿es un número finito mayor que cero?")
-        till.two_lines(lines, "rechazado")
+        till.equal(
+            status, 400, f"con el importe {amount!r} contestó {{found}}: se esperaba 400. ¿Es un número finito mayor que cero?"
+        )
+        till.two_lines(lines, "rechazado", amount)
         till.equal(lines[0].get("importe", "falta"), amount, f"el importe vino como {amount!r} y se anotó {{found}}")
         till.equal(lines[1].get("id"), "abc", "en «rechazado», id vale {found}: ¿es el de la cabecera?")
         why = lines[1].get("motivo")

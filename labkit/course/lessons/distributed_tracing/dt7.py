@@ -32,15 +32,19 @@ def _wanted(probability: float, seed: int, asked: int = ASKED) -> list[int]:
 @FRAGILE.case("sin probabilidad de fallo", raised="¿qué recibe tu función?")
 def never(case: Case, make: Any) -> None:
     client = _client(case, make, 0, 7)
-    case.equal(set(_statuses(case, client)), {200}, "con probabilidad 0 hubo {found}")
-    case.equal(client.get("/").get_json(silent=True), {"responde": "pagos"}, "el cuerpo del 200 es {found}")
+    case.equal(set(_statuses(case, client)), {200}, "con probabilidad 0 hubo {found}: se pide siempre 200")
+    case.equal(
+        client.get("/").get_json(silent=True),
+        {"responde": "pagos"},
+        "el cuerpo del 200, leído como JSON, es {found}: ¿es {'responde': nombre}?",
+    )
     other = _client(case, make, 0, 7, "envios").get("/").get_json(silent=True)
     case.equal(other, {"responde": "envios"}, "creado con el nombre «envios», contestó {found}")
 
 
 @FRAGILE.case("con fallo seguro")
 def always(case: Case, make: Any) -> None:
-    case.equal(set(_statuses(case, _client(case, make, 1, 7))), {503}, "con probabilidad 1 hubo {found}")
+    case.equal(set(_statuses(case, _client(case, make, 1, 7))), {503}, "con probabilidad 1 hubo {found}: se pide siempre 503")
 
 
 @FRAGILE.case("con una semilla", raised="¿de dónde sale la tirada?")
@@ -56,7 +60,7 @@ def as_the_seed_says(case: Case, make: Any) -> None:
         where = next(n for n, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other)
         case.fail(
             f"con probabilidad {probability} y semilla {seed}, la petición {where + 1} dio {found[where]} y la tirada "
-            f"dice {wanted[where]}: ¿una tirada por petición, y «menor que»?"
+            f"dice {wanted[where]}: ¿una tirada por petición, de random.Random(semilla), y «menor que»?"
         )
 
 

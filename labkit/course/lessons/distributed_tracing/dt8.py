@@ -46,12 +46,15 @@ class Street(Scene):
         """Fail unless the service was asked so often, all was noted, and the last one is what came back."""
         reached = [status for status in statuses if status != SILENT]
         self.equal(len(self.sent), len(reached), f"{situation}, le llegaron {{found}} intentos: se esperaban {len(reached)}")
-        self.equal([line.get("estado") for line in self.noted], statuses, f"{situation}, los estados anotados son {{found}}")
+        noted = [line.get("estado") for line in self.noted]
+        self.equal(noted, statuses, f"{situation}, los estados anotados son {{found}}: se esperaban {statuses}")
         numbers = [line.get("intento") for line in self.noted]
         self.equal(numbers, list(range(1, len(statuses) + 1)), "los intentos anotados son {found}: ¿desde 1?")
         self.equal({line.get("id") for line in self.noted}, {"abc"}, "los identificadores anotados son {found}")
-        self.equal(set(self.sent) - {"abc"}, set(), "al servicio le llegó X-Correlation-ID: {found}")
-        self.equal(found, statuses[-1], f"{situation}, devolvió {{found}}: ¿es el estado del último intento?")
+        self.equal(set(self.sent) - {"abc"}, set(), "al servicio le llegó X-Correlation-ID: {found}: se esperaba abc")
+        self.equal(
+            found, statuses[-1], f"{situation}, devolvió {found!r}: ¿es el estado del último intento, un entero o {SILENT!r}?"
+        )
 
 
 RETRIES = Exercise(
@@ -97,7 +100,7 @@ def cut(street: Street) -> None:
     street.equal(len(street.noted), 2, "el servicio cortó dos veces y se anotaron {found} líneas")
 
 
-@RETRIES.case("cuando el servicio no contesta", raised="¿qué excepción lanza?", late="¿quién pone el límite?")
+@RETRIES.case("cuando el servicio no contesta", raised="¿qué excepción lanza?", late="¿qué límite lleva cada intento?")
 def hangs(street: Street) -> None:
     street.open(200).service.faults.hang()
 

@@ -41,6 +41,7 @@ def mixed(case: Case, answer: Any) -> None:
         _line(2.5, "p1", suceso="segundo"),
     ]
     found = _found(case, answer, lines)
+    case.expect(found, "no salió ninguna línea de p1, y hay cuatro: ¿qué archivo lees, y qué id buscas?")
     wanted = ["primero", "segundo", "tercero", "cuarto"]
     case.equal(_steps(found), wanted, "los sucesos salieron así: {found}. ¿De qué id, y en qué orden?")
     case.equal(found[0], json.loads(lines[3]), "la primera entrada es {found}: se pide el diccionario entero")
@@ -53,9 +54,13 @@ def exact(case: Case, answer: Any) -> None:
         _line(2, "p10", suceso="de p10"),
         _line(3, "P1", suceso="de P1"),
         _line(4, "otro", suceso="que lo nombra", detalle="p1"),
-        _line(5, 1, suceso="de un número"),
+        _line(5, 1, suceso="de 1"),
+        _line(6, "7", suceso="de un texto"),
+        _line(7, 7, suceso="del entero 7"),
     ]
     case.equal(_steps(_found(case, answer, lines)), ["suyo"], "al pedir p1 salieron: {found}. ¿Comparas el id?")
+    found = _steps(_found(case, answer, lines, "7"))
+    case.equal(found, ["de un texto"], "al pedir '7', un texto, salieron: {found}. ¿Cambias de tipo el id?")
 
 
 @CHAIN.case("con un identificador que no está", raised="¿qué devuelves si no hay ninguna?")
@@ -92,9 +97,11 @@ def other_json(case: Case, answer: Any) -> None:
 
 @CHAIN.case("con la misma hora", raised="¿qué comparas al ordenar?")
 def ties(case: Case, answer: Any) -> None:
-    lines = [_line(1, "p1", suceso=name) for name in ("c", "a", "b")] + [_line(0, "p1", suceso="antes")]
+    lines = [_line(1, "p1", suceso=name, servicio=name) for name in ("c", "a", "b", "a")] + [_line(0, "p1", suceso="antes")]
     found = _steps(_found(case, answer, lines))
-    case.equal(found, ["antes", "c", "a", "b"], "con la misma t salieron así: {found}. ¿Y el orden del archivo?")
+    case.equal(
+        found, ["antes", "c", "a", "b", "a"], "con la misma t salieron así: {found}. ¿Están todas, y en el orden del archivo?"
+    )
 
 
 @CHAIN.case("con acentos", raised="¿en qué codificación abres el archivo?")
