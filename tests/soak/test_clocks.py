@@ -112,7 +112,7 @@ def test_faults_strike_and_end_as_they_should(
         with Raw(service) as raw:
             with service.faults.hang():
                 raw.ask()
-                eventually(lambda: service.journal.counts["requests"] == 5)
+                eventually(lambda: service.journal.counts["requests"] == 4)
                 jump(by)
             raw.read_until(b"hola")
         eventually(lambda: all(each.duration is not None for each in service.journal.requests))
