@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from typing import Any, ClassVar
 
 import pytest
@@ -103,6 +104,21 @@ def test_a_missing_return_and_another_type_are_told() -> None:
 
     assert "¿Falta un return?" in hint(box(), Mute)
     assert hint(box(), Counts) == "Box(1): put('a') → 1: se esperaba True. Devolvió un número."
+
+
+def test_an_error_that_is_returned_is_asked_about() -> None:
+    class Returns(Box):
+        def take(self) -> Any:
+            return self.things.pop() if self.things else IndexError("empty")
+
+    assert "se esperaba IndexError. Devolvió una excepción: ¿se devuelve o se lanza?" in hint(box(), Returns)
+
+
+def test_a_kind_that_would_do_is_not_named_as_the_fault() -> None:
+    exercise = Exercise("ZZ-1", writes="count")
+    exercise.stories(lambda: {"a": 1}, steps=["count()"])
+    assert "Devolvió" not in hint(exercise, lambda: defaultdict(int, a=2))
+    assert hint(exercise, lambda: [1]).endswith("Devolvió una lista.")
 
 
 def test_an_attribute_is_seen_after_each_step() -> None:
