@@ -21,6 +21,7 @@ from labkit.errors import BadArgument, CannotWrite, WrongType
 from labkit.traces import brief_traceback
 
 LIMIT = 10_000
+MOST = 10_000_000  # entries, of any journal
 LONGEST = 10_000  # characters of a line
 _SPARE = 100  # more, for the words that say how much was cut off
 _SIZE = 20_000_000  # characters of all entries
@@ -32,6 +33,12 @@ class Journal:
     """A bounded record of one service, filled from any thread."""
 
     def __init__(self, limit: int = LIMIT, *, name: str = "") -> None:
+        if not isinstance(limit, int) or isinstance(limit, bool):
+            raise WrongType(messages.JOURNAL_LIMIT.format(most=MOST, given=limit))
+        if not 0 <= limit <= MOST:
+            raise BadArgument(messages.JOURNAL_LIMIT.format(most=MOST, given=limit))
+        if not isinstance(name, str):
+            raise WrongType(messages.JOURNAL_NAME.format(given=name))
         self.name = name
         self.entries: deque[Request | Line] = deque(maxlen=limit)
         self.limit = limit

@@ -224,3 +224,7 @@ LATE = "sin respuesta a tiempo"
 CUT = "conexión cortada"
 UNKNOWN_HOST = "nombre desconocido"
 CANCELLED = "cancelada"
+
+# journal: bad input
+JOURNAL_LIMIT = "limit: un número entero de apuntes, de 0 a {most}, no {given!r}"
+JOURNAL_NAME = "name: un texto, no {given!r}"

@@ -337,10 +337,10 @@ def test_two_notebooks_with_the_same_names_and_ports() -> None:
         first.ok(run)
         told = second.run(serve)
         assert told.error == "PortInUse"
-        owner = f"está ocupado por otro cuaderno abierto (su kernel es el proceso con pid {pid}: detén allí el servicio)"
         assert told.error_text == (
-            f"El puerto {port} ya {owner}. Elige otro puerto, deja port=0 para que labkit tome uno libre, o detén a "
-            "quien lo ocupa."
+            f"El puerto {port} ya está ocupado por otro cuaderno abierto (su kernel es el proceso con "
+            f"pid {pid}: detén allí el servicio). Elige otro puerto, deja port=0 para que labkit tome "
+            "uno libre, o detén a quien lo ocupa."
         )
         assert "labkit/" not in told.traceback
         # A tutorial's cell goes on, on another port, and says so.
