@@ -32,6 +32,8 @@ RIGHT = {
 
 WRONG = {
     "an exception comes out": ("except Exception", "except KeyError", "¿Qué significa que preguntar lance"),
+    "only a lost connection": ("except Exception", "except ConnectionError", "¿Qué significa que preguntar lance"),
+    "only True is healthy": ("bool(self.preguntar())", "self.preguntar() is True", "se esperaba"),
     "the first failure counts": ("self.seguidos >= self.fallos", "self.seguidos >= 1", "¿Cuántos fallos van seguidos?"),
     "one too many": ("self.seguidos >= self.fallos", "self.seguidos > self.fallos", "¿Cuántos fallos van seguidos?"),
     "not in a row": ("0 if bien else", "self.seguidos if bien else", "¿Cuántos fallos van seguidos?"),

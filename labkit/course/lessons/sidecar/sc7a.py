@@ -40,11 +40,11 @@ class _Service:
         self.asked = 0
         self.told: list[str] = []
 
-    def preguntar(self) -> bool:
+    def preguntar(self) -> Any:
         self.asked += 1
         if isinstance(self.says, Exception):
             raise self.says
-        return bool(self.says)
+        return self.says
 
 
 def _world() -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _world() -> dict[str, Any]:
         thing.comprobar()
         return service.asked, list(service.told)
 
-    return {"preguntar": service.preguntar, "avisar": service.told.append, "ver": ver, "CORTA": ConnectionError("no contesta")}
+    return {"preguntar": service.preguntar, "avisar": service.told.append, "ver": ver, "CORTA": ValueError("no es JSON")}
 
 
 def _told(d: Difference) -> tuple[list[str], list[str]]:
@@ -68,7 +68,7 @@ WATCH.stories(
     made_with=["preguntar, avisar, 1", "preguntar, avisar, 2", "preguntar, avisar, 3"],
     thing="v",
     world=_world,
-    steps=["ver(v, True)", "ver(v, False)", "ver(v, CORTA)"],
+    steps=["ver(v, True)", "ver(v, False)", "ver(v, CORTA)", "ver(v, 'sí')"],
     sees=["sano"],
     length=5,
     hints=[
