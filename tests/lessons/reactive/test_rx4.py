@@ -70,6 +70,7 @@ WRONG = {
     ),
     "always the same chance": ("    for fallos", "    random.seed(1)\n    for fallos", "¿son todas igual de probables?"),
     "blocks the loop": ("await asyncio.sleep(", "time.sleep(0.001 * ", "¿con qué esperas?"),
+    "whole seconds": (_PAUSE, "random.randint(0, int(min(tope, base)))", "¿Y cuánto?"),
     "no pause": (f"await asyncio.sleep({_PAUSE})", "pass", "¿con qué esperas?"),
     "anything is repeated": ("except OSError", "except Exception", "con un ValueError hizo 2 llamadas"),
     "only the network": ("except OSError", "except ConnectionError", "tras un TimeoutError no volvió a llamar"),

@@ -59,7 +59,12 @@ _WRITE = 'await respuesta.write(f"id: {visto}\\n{lineas}\\n".encode())'
 WRONG = {
     "another type": ("text/event-stream", "text/plain", "no es text/event-stream"),
     "no number": ('f"id: {visto}\\n{lineas}\\n"', 'f"{lineas}\\n"', "se esperaba [('1'"),
-    "no empty line": ("{lineas}\\n", "{lineas}", "de 3 sucesos llegaron completos 0"),
+    "no empty line": ("{lineas}\\n", "{lineas}", "¿Lleva cada uno su data y su línea vacía?"),
+    "the same again and again": (
+        "while True:\n            for visto, dato in emisora.desde(visto)[:1]",
+        "desde = visto\n        while await asyncio.sleep(0.05, True):\n            for visto, dato in emisora.desde(desde)",
+        "¿qué había leído ya?",
+    ),
     "one line of data": ('"".join(f"data: {linea}\\n" for linea in dato.split("\\n"))', 'f"data: {dato}\\n"', "12 €"),
     "splitlines": ('dato.split("\\n")', "dato.splitlines()", "de 3 sucesos llegaron completos 2"),
     "deaf to Last-Event-ID": ("int(texto) if texto.isdecimal() else 0", "0", "con Last-Event-ID: 3"),

@@ -42,7 +42,9 @@ class Reader:
     def read(self, count: int) -> list[ServerSentEvent]:
         """Return the next events; the case fails when they do not come in time."""
         while len(events := events_of(self.data)) < self.given + count:
-            self._receive(f"de {self.given + count} sucesos llegaron completos {len(events)}; lo recibido: {self._received()}")
+            came = f"de {self.given + count} sucesos llegaron completos {len(events)}; lo recibido: {self._received()}"
+            in_part = self.data.count(b"id:") > len(events)
+            self._receive(came, "¿Lleva cada uno su data y su línea vacía?" if in_part else "¿Qué espera tu ruta?")
         self.given += count
         return events[self.given - count : self.given]
 
@@ -58,11 +60,11 @@ class Reader:
     def _received(self) -> str:
         return repr(self.data[-90:].decode(errors="replace"))
 
-    def _receive(self, otherwise: str) -> None:
+    def _receive(self, otherwise: str, think: str = "¿Qué espera tu ruta?") -> None:
         try:
             piece = self.response.read1(1 << 20)
         except TimeoutError:
-            self.case.fail(f"{otherwise}. ¿Qué espera tu ruta?")
+            self.case.fail(f"{otherwise}. {think}")
         except (ConnectionError, http.client.HTTPException):
             piece = b""
         self.case.expect(piece, f"{otherwise}, y la respuesta se acabó: ¿cuándo acaba el flujo?")

@@ -59,7 +59,9 @@ def well(remote: Remote) -> None:
 def sleeps(remote: Remote) -> None:
     remote.begin(1000)
     remote.retry(6, 0.01, 0.02)
-    remote.expect(remote.ended > 0, "entre un intento y otro no pasó tiempo en el bucle: ¿con qué esperas?")
+    remote.expect(
+        remote.ended > 0, "con base=0.01 y tope=0.02 no pasó tiempo en el bucle entre intentos: ¿con qué esperas? ¿Y cuánto?"
+    )
 
 
 @RETRY.case("cuando falla al principio", raised="¿quedaban intentos?")

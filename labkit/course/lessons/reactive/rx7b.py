@@ -71,9 +71,10 @@ def what_is_new(live: Live) -> None:
 
     def attempt() -> str | None:
         began = time.monotonic()
-        live.publish("9 €")
-        reader.read(1)
+        number = live.sender.publicar("9 €")
+        event = reader.read(1)[0]
         took = time.monotonic() - began
+        live.equal((event.id, event.data), (str(number), "9 €"), "tras publicar {wanted} llegó {found}: ¿qué había leído ya?")
         return None if took < 0.7 else f"tardó {took:.1f} s en llegar: ¿cada cuánto miras?"
 
     live.best_of_tries(attempt)
