@@ -48,9 +48,18 @@ def stage() -> Iterator[Stage]:
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
+# What other files' tests in this worker have left for good.
+OLDER: set[threading.Thread] = set()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def older_threads() -> None:
+    OLDER.update(threading.enumerate())
+
+
 def labkit_threads() -> list[str]:
     # Not labkit.run's, which one test starts and all share.
-    names = [thread.name for thread in threading.enumerate()]
+    names = [thread.name for thread in threading.enumerate() if thread not in OLDER]
     return [name for name in names if name.startswith("labkit-") and name != "labkit-run"]
 
 
