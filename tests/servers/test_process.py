@@ -135,7 +135,13 @@ def older_children() -> None:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if child not in OLDER]
+    """The children that live. One whose start was interrupted inside Popen is reaped by the next Popen."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child not in OLDER and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 def script(text: str, *arguments: str, own_port: bool = True, **options: Any) -> Any:
