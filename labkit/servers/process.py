@@ -44,7 +44,7 @@ from labkit.servers.base import Kind, Program, Server
 from labkit.servers.channel import encode, fault_to_wire
 from labkit.traces import is_library
 
-SAYING = 3.0  # seconds after which a start that lasts is told of
+SAYING = 10.0  # seconds after which a start that lasts is told of
 LONGEST_START = 60.0  # seconds for a program to serve
 _SETTLING = 0.5  # seconds that a reader of the journal waits for a process that does not react
 _HEARING = 0.3  # seconds for a process to hear that it should stop
