@@ -96,7 +96,17 @@ ENTRANCE.stories(
     steps=[
         *(
             f"pide(e, {{'Authorization': {text!r}}})"
-            for text in ("", "f-ana", "Bearer", "Bearer ", "Bearer f-an", "Bearer f-ana x", "Basic f-ana", "Bearer  f-ana", "Bearer:f-ana")
+            for text in (
+                "",
+                "f-ana",
+                "Bearer",
+                "Bearer ",
+                "Bearer f-an",
+                "Bearer f-ana x",
+                "Basic f-ana",
+                "Bearer  f-ana",
+                "Bearer:f-ana",
+            )
         ),
         "pide(e, NADIE)",
         "pide(e, ANA, '/nada')",
