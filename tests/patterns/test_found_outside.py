@@ -34,7 +34,7 @@ def street() -> Iterator[Any]:
             worked.append(name)
             return flask.redirect("http://127.0.0.1:9/gone", code)
 
-        app.add_url_rule("/work/<int:code>", "work", work, methods=["GET", "POST"])
+        app.add_url_rule("/task/<int:code>", "work", work, methods=["GET", "POST"])
         registry.register("shop", case.serve(app, name).url, instance_id=name)
     yield case.serve(registry_app(registry), "registry").url, worked, registry
     case.close()
@@ -49,11 +49,11 @@ def test_a_post_that_was_received_is_not_repeated_for_where_it_was_redirected_to
 
     def with_requests() -> None:
         with DiscoveryClient(url) as client:
-            client.post("shop", f"/work/{code}")
+            client.post("shop", f"/task/{code}")
 
     async def with_aiohttp() -> None:
         async with AsyncDiscoveryClient(url) as client:
-            await client.post("shop", f"/work/{code}")
+            await client.post("shop", f"/task/{code}")
 
     ask = with_requests if kind == "requests" else lambda: asyncio.run(with_aiohttp())
     with pytest.raises(OSError, match=r":9|port=9"):
