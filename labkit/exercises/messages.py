@@ -6,7 +6,6 @@ FAILS = "{id} falla · {hint}"
 PENDING = "{id} pendiente · escribe {names} y vuelve a ejecutar"
 TOO_FEW = 'faltan argumentos: labkit.check("{id}", {names})'
 TOO_MANY = 'sobran argumentos: labkit.check("{id}", {names})'
-AND = "{first} y {last}"
 ONE_CASE = "1 caso"
 MANY_CASES = "{count} casos"
 

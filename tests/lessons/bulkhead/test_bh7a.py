@@ -90,15 +90,7 @@ WRONG_A = {
     "close only sleeps": ("self.grupo.shutdown(wait=True)", "time.sleep(0.1)", "cerrar volvió con"),
     "a number": ("return cabe", "return int(cabe)", "se pide True si la tarea se acepta"),
     "no return": ("return cabe", "pass", "entregar devolvió None"),
-    "methods": ("def cerrar", "def cerradas(self): pass\n    def cerrar", ""),
 }
-del WRONG_A["methods"]
-WRONG_A["raises in cerrar"] = (
-    "self.grupo.shutdown(wait=True)",
-    "self.grupo.shutdown(wait=True)\n        [f.result() for f in self.futuros]",
-    "",
-)
-del WRONG_A["raises in cerrar"]
 WRONG_A["an end kills the worker"] = (
     RIGHT_A["a bounded queue"].replace("except BaseException", "except (Exception, SystemExit)"),
     "¿quién devuelve su sitio",

@@ -44,7 +44,6 @@ WRONG = {
         "            limite //= 2 ** max(1, sum(s > self.objetivo for s in medidas))",
         "¿Qué regla toca",
     ),
-    "rounds": ("limite //= 2", "limite = round(limite / 2)", ""),
     "grows unmeasured": ("elif medidas:", "else:", "se esperaba 5"),
     "no minimum": ("max(self.minimo, min(limite, self.maximo))", "max(1, min(limite, self.maximo))", "se esperaba 3"),
     "no maximum": ("max(self.minimo, min(limite, self.maximo))", "max(self.minimo, limite)", "se esperaba 6"),
@@ -73,5 +72,4 @@ WRONG["one start for all"] = (
     BH8.source.replace("empieza = self.reloj()", "self.empieza = self.reloj()").replace("- empieza", "- self.empieza"),
     "con_otra_dentro",
 )
-del WRONG["rounds"]
 test_right, test_wrong = BH8.tests(RIGHT, WRONG)

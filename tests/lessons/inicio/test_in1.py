@@ -37,10 +37,8 @@ WRONG = {
     "raises": ("if isbn not in LIBROS", "if False", "porque tu ruta lanzó KeyError"),
     "text": ('return {"titulo": LIBROS[isbn], "instancia": name}', "return LIBROS[isbn]", "no contestó un objeto JSON"),
     "one name": ('"instancia": name', '"instancia": "prueba-1"', "¿de dónde saca cada una su nombre?"),
-    "one app": ("def catalogo_de(name):\n", "una = []\n\ndef catalogo_de(name):\n    if una: return una[0]\n", ""),
     "served": ("return app\n", "return labkit.serve(app, name='servida')\n", "un servicio ya en marcha"),
     "the view": ("return app\n", "return libro\n", "devolvió una función"),
     "no parameter": ("def catalogo_de(name)", "def catalogo_de()", "¿Qué parámetros tiene"),
 }
-del WRONG["one app"]
 test_right, test_wrong = IN1.tests(RIGHT, WRONG)

@@ -25,7 +25,6 @@ WRONG_A = {
     "no default": ('app.config.get("AVERIADA")', 'app.config["AVERIADA"]', "KeyError"),
     "another name": ("servicio_envios(name)", "servicio_envios('x')", "¿con qué nombre creas la aplicación?"),
     "always well": ('if app.config.get("AVERIADA")', "if False", "¿cuándo miras app.config"),
-    "at creation": ('if app.config.get("AVERIADA")', "if mal", ""),
     "is True": ('app.config.get("AVERIADA")', 'app.config.get("AVERIADA") is True', "con AVERIADA='sí'"),
     "503 in the text": ('return "averiada", 503', 'return {"estado": 503}', "¿dónde va el código"),
     "500": ("503", "500", "contestó 500"),
@@ -37,7 +36,6 @@ WRONG_A = {
     "the view": ("return app\n", "return salud\n", "devolvió una función"),
     "served": ("return app\n", "return labkit.serve(app, name='mal-servida')\n", "un servicio ya en marcha"),
 }
-del WRONG_A["at creation"]
 test_right_a, test_wrong_a = SD4A.tests(RIGHT_A, WRONG_A)
 
 SD4B = Master("SD-4b", same={"return False → return None": "as false"})

@@ -29,11 +29,6 @@ WRONG_C = {
     "never ends": ("while not fin.wait(timeout=0.05):", "while True:\n        fin.wait(0.05)", "¿cuándo lo mira tu bucle?"),
     "no pause": ("fin.wait(timeout=0.05)", "fin.is_set()", "¿qué pausa hace tu bucle?"),
     "2.9 s": ("timeout=0.05", "timeout=2.9", "entre una revisión y la siguiente esperas 2.9 s"),
-    "reads once": (
-        "        conocidas = registro.todas()\n",
-        "        conocidas = globals().setdefault('c', registro.todas())\n",
-        "",
-    ),
     "its copy": ("registro.quitar(url)", "conocidas.remove(url)", "¿a quién le pides que la quite"),
     "empties and fills": (
         "vivas = sanas(conocidas)",
@@ -55,5 +50,4 @@ WRONG_C = {
     "raises": ("vivas = sanas(conocidas)", "vivas = sanas(conocidas[0])[9]", "vigilar lanzó"),
     "a coroutine": ("def vigilar", "async def vigilar", "es una corrutina"),
 }
-del WRONG_C["reads once"]
 test_right_c, test_wrong_c = SD4C.tests(RIGHT_C, WRONG_C)

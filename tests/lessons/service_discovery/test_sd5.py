@@ -46,7 +46,6 @@ WRONG = {
         "{url: fin for url, fin in self.vence.items() if ahora < fin}",
         "se esperaba []. Devolvió un diccionario",
     ),
-    "sorted": ("return [url for", "return sorted(url for", ""),
     "reading renews": (
         "ahora = self.reloj()",
         "ahora = self.reloj()\n        self.vence = {u: ahora + self.ttl for u, f in self.vence.items() if ahora < f}",
@@ -54,8 +53,5 @@ WRONG = {
     ),
     "shared": ("self.vence = {}", "self.vence = globals().setdefault('todos', {})", "renovar"),
     "no return": ("return [url for", "[url for", "NoneType"),
-    "the object": ("class Arriendos", "import labkit as _l\nclass Arriendos", ""),
 }
-for _name in ("sorted", "the object"):
-    del WRONG[_name]
 test_right, test_wrong = SD5.tests(RIGHT, WRONG)

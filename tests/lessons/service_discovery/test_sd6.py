@@ -117,16 +117,6 @@ WRONG = {
     "half a second": (_INSTANCE, _INSTANCE.replace("1)", "0.5)"), "no la esperaste"),
     "registry: no limit": (_LIST, _LIST.replace(", timeout=1", ""), "el registro tardó 1.4 s"),
     "registry: half a second": (_LIST, _LIST.replace("=1", "=0.5"), "el registro tardó 0.7 s"),
-    "on the class": ("self.urls = respuesta", "Cliente.urls = self.urls = respuesta", ""),
     "a text": (f"return {_INSTANCE}", f"return {_INSTANCE}.text", "se pide la respuesta de requests"),
-    "the object": ("class Cliente:", "class Clientes:", ""),
 }
-for _name in ("on the class", "the object"):
-    del WRONG[_name]
-WRONG["state on the class"] = (
-    "        self.urls = []           # la última lista buena\n",
-    "        self.urls = Cliente.__dict__.get('lista', [])\n",
-    "x",
-)
-del WRONG["state on the class"]
 test_right, test_wrong = SD6.tests(RIGHT, WRONG)
