@@ -20,7 +20,6 @@ from labkit.patterns.bulkhead import (
     BulkheadFullError,
     BulkheadPool,
     InvalidInput,
-    WrongFunction,
     calls,
 )
 
@@ -393,9 +392,9 @@ def test_a_coroutine_is_no_work_for_a_thread():
 
     with BulkheadPool(1, queue=1) as pool:
         for attempt in (pool.submit, lambda func: next(pool.map(func, [1]))):
-            with pytest.raises(WrongFunction, match="corrutina"):
+            with pytest.raises(TypeError, match="corrutina"):
                 attempt(fetch)
-        with pytest.raises(WrongFunction, match="devolvió una corrutina"):
+        with pytest.raises(TypeError, match="devolvió una corrutina"):
             pool.submit(lambda: fetch()).result(PATIENCE)
         assert pool._door.in_use == 0
 

@@ -33,15 +33,10 @@ ThreadPoolBulkhead; Netflix's Hystrix (isolation by thread and by semaphore) and
 import logging
 from typing import TYPE_CHECKING, Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead.bulkhead import Bulkhead, Permit
 from labkit.patterns.bulkhead.compartments import full_response
-from labkit.patterns.bulkhead.errors import (
-    BulkheadClosedError,
-    BulkheadError,
-    BulkheadFullError,
-    InvalidInput,
-    WrongFunction,
-)
+from labkit.patterns.bulkhead.errors import BulkheadClosedError, BulkheadError, BulkheadFullError
 from labkit.patterns.bulkhead.events import BulkheadEvent, Metrics, Outcome, calls
 from labkit.patterns.bulkhead.limits import AIMD, LimitAlgorithm, Sample, Vegas
 from labkit.patterns.bulkhead.pool import BulkheadPool
@@ -65,8 +60,8 @@ __all__ = [
     "Outcome",
     "Permit",
     "Sample",
+    "TypeError",
     "Vegas",
-    "WrongFunction",
     "bulkhead_middleware",
     "calls",
     "full_response",

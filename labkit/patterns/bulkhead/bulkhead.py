@@ -9,16 +9,15 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
-from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.checks import (
-    call_plainly,
+from labkit.patterns._given import (
     is_coroutine_function,
-    refuse_coroutine,
-    refuse_unless_plain,
+    refuse_unfinished,
     valid_count,
-    valid_name,
     valid_seconds,
+    valid_text,
 )
+from labkit.patterns.bulkhead import messages
+from labkit.patterns.bulkhead.checks import call_plainly, refuse_coroutine
 from labkit.patterns.bulkhead.errors import BulkheadError
 from labkit.patterns.bulkhead.events import Listener, Metrics, Recorder
 from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
@@ -63,13 +62,13 @@ class Bulkhead:
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
     ) -> None:
-        name = valid_name(name, "bulkhead")
+        name = "bulkhead" if name is None else valid_text("name", name)
         self._gate = Gate(
             name,
             valid_limit("limit", limit),
             Recorder(name, listener),
             clock,
-            max_wait=valid_seconds("max_wait", max_wait),
+            max_wait=valid_seconds("max_wait", max_wait, zero=True),
             max_queue=None if max_queue is None else valid_count("max_queue", max_queue, minimum=0),
         )
         # What `with` holds, by thread or task: a `with` statement has no place of its own for it.
@@ -108,10 +107,10 @@ class Bulkhead:
     def call(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return `func(*args, **kwargs)`, called in this thread with a permit.
 
-        Raises BulkheadFullError, WrongFunction for a coroutine function or a generator, and what `func`
+        Raises BulkheadFullError, TypeError for a coroutine function or a generator, and what `func`
         raises.
         """
-        refuse_unless_plain(func, messages.COROUTINE_FUNCTION)
+        refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
         admission = self._thread_admission()
         try:
             self._gate.enter(admission)
@@ -153,10 +152,10 @@ class Bulkhead:
     async def acall(self, func: Callable[P, Awaitable[R] | R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return what `func` gives, awaited with a permit; a plain function runs in a thread of its own.
 
-        Raises BulkheadFullError, WrongFunction for what is neither, and what `func` raises.
+        Raises BulkheadFullError, TypeError for what is neither, and what `func` raises.
         """
         if not is_coroutine_function(func):
-            refuse_unless_plain(func, messages.COROUTINE_FUNCTION)
+            refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
             return await self._call_in_thread(cast(Callable[P, R], func), *args, **kwargs)
         admission = self._task_admission()
         try:
@@ -228,7 +227,7 @@ class Bulkhead:
                 return await self.acall(func, *args, **kwargs)
 
             return guarded_async
-        refuse_unless_plain(func, messages.COROUTINE_FUNCTION)
+        refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
 
         @functools.wraps(func)
         def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead import messages
 from labkit.patterns.bulkhead.bulkhead import Bulkhead
-from labkit.patterns.bulkhead.errors import BulkheadFullError, InvalidInput
+from labkit.patterns.bulkhead.errors import BulkheadFullError
 
 Compartments = Bulkhead | Mapping[str, Bulkhead]
 

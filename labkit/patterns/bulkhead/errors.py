@@ -10,14 +10,6 @@ class BulkheadError(Exception):
     """Whatever this package raises."""
 
 
-class InvalidInput(BulkheadError, ValueError):
-    """What was given is not acceptable. Nothing was changed."""
-
-
-class WrongFunction(BulkheadError, TypeError):
-    """What was given cannot be called this way: it was not called, or what it returned has not begun."""
-
-
 class BulkheadFullError(BulkheadError, RuntimeError):
     """There was no permit, so nothing was called; over HTTP, 503.
 

@@ -15,13 +15,9 @@ from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.errors import (
-    BulkheadClosedError,
-    BulkheadError,
-    BulkheadFullError,
-    InvalidInput,
-)
+from labkit.patterns.bulkhead.errors import BulkheadClosedError, BulkheadError, BulkheadFullError
 from labkit.patterns.bulkhead.events import BulkheadEvent, Kind, Metrics, Outcome, Recorder
 from labkit.patterns.bulkhead.limits import LimitAlgorithm, Sample
 

@@ -14,9 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from labkit.patterns._given import InvalidInput, valid_count, valid_fraction, valid_seconds
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.checks import positive_seconds, valid_count, valid_fraction
-from labkit.patterns.bulkhead.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +76,8 @@ class AIMD:
         max_limit: int = 200,
     ) -> None:
         self.min_limit, self.max_limit = _bounds(min_limit, initial, max_limit)
-        self.timeout = positive_seconds("timeout", timeout)
-        self.backoff = valid_fraction("backoff", backoff)
+        self.timeout = valid_seconds("timeout", timeout)
+        self.backoff = valid_fraction("backoff", backoff, one=False)
         self._estimate = float(initial)
         self._decreased_at = -math.inf
 
@@ -129,7 +128,7 @@ class Vegas:
         probe_multiplier: int = 30,
     ) -> None:
         self.min_limit, self.max_limit = _bounds(min_limit, initial, max_limit)
-        self.smoothing = 1.0 if smoothing == 1 else valid_fraction("smoothing", smoothing)
+        self.smoothing = 1.0 if smoothing == 1 else valid_fraction("smoothing", smoothing, one=False)
         self.probe_multiplier = valid_count("probe_multiplier", probe_multiplier)
         self.best: float | None = None
         self._estimate = float(initial)

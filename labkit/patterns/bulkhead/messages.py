@@ -20,10 +20,6 @@ POOL_WAITED = (
 CLOSED = "El grupo «{name}» está cerrado: ya no admite tareas."
 BUSY = "Servicio saturado: inténtalo de nuevo más tarde."
 
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos de 0 en adelante."
-BAD_POSITIVE = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
-BAD_FRACTION = "{name} vale {given!r}: se acepta una fracción entre 0 y 1, sin incluirlos."
 BAD_LIMIT = (
     "{name} vale {given!r}: se acepta un entero de 1 en adelante, "
     "o un límite que se adapta: AIMD(…) o Vegas(…)."
@@ -31,14 +27,12 @@ BAD_LIMIT = (
 BAD_BOUNDS = (
     "Los límites no casan: se acepta min_limit ≤ initial ≤ max_limit, y son {low}, {initial} y {high}."
 )
-BAD_NAME = "name vale {given!r}: se acepta un texto."
 BAD_COMPARTMENTS = (
     "{given!r} no vale: se acepta un Bulkhead, o un diccionario como {{'/pagos': Bulkhead(3)}}."
 )
 BAD_PREFIX = "La ruta {given!r} no vale: se acepta un texto que empieza por «/», por ejemplo '/pagos'."
 LIMIT_IS_ADAPTIVE = "El límite de «{name}» lo lleva {algorithm}: no se puede fijar a mano."
 
-NOT_CALLABLE = "{given!r} no se puede llamar: se acepta una función y, aparte, sus argumentos."
 COROUTINE_FUNCTION = (
     "{given} es una función de corrutina: el permiso volvería antes de que empezara el trabajo. "
     "Usa «await bulkhead.acall({given}, …)»."

@@ -23,15 +23,9 @@ from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, ParamSpec, Self, TypeVar
 
+from labkit.patterns._given import name_of, refuse_unfinished, valid_count, valid_seconds, valid_text
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.checks import (
-    call_plainly,
-    name_of,
-    refuse_unless_plain,
-    valid_count,
-    valid_name,
-    valid_seconds,
-)
+from labkit.patterns.bulkhead.checks import call_plainly
 from labkit.patterns.bulkhead.events import Kind, Listener, Metrics, Recorder
 from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
 from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
@@ -83,11 +77,13 @@ class BulkheadPool:
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
     ) -> None:
-        self._name = valid_name(name, "pool")
+        self._name = "pool" if name is None else valid_text("name", name)
         self._places = valid_count("queue", queue, minimum=0)
         recorder = Recorder(self._name, listener)
         self._inner = Gate(self._name, valid_limit("workers", workers), recorder, clock, max_wait=math.inf)
-        self._door = _Door(self._inner, self._inner.limit + self._places, valid_seconds("max_wait", max_wait))
+        self._door = _Door(
+            self._inner, self._inner.limit + self._places, valid_seconds("max_wait", max_wait, zero=True)
+        )
         self._inner.on_limit = lambda limit: self._door.change_limit(limit + self._places)
         self._ready: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -140,7 +136,7 @@ class BulkheadPool:
         """Have `func(*args, **kwargs)` run by a worker and return its Future.
 
         A Future that is cancelled before its work begins frees its place at once. Raises BulkheadFullError,
-        BulkheadClosedError, and WrongFunction for a coroutine function or a generator.
+        BulkheadClosedError, and TypeError for a coroutine function or a generator.
         """
         place = ThreadAdmission(self._door.next_number(), self._door.clock())
         task = self._task(place, func, args, kwargs)
@@ -169,7 +165,7 @@ class BulkheadPool:
         Never more of its own tasks than workers and queue hold, so `iterables` may be endless. When others
         fill the pool it raises as `submit` does; what it has submitted and not yielded is cancelled.
         """
-        refuse_unless_plain(func, messages.COROUTINE_IN_POOL)
+        refuse_unfinished(func, messages.COROUTINE_IN_POOL, messages.GENERATOR_FUNCTION)
         pending: deque[Future[R]] = deque()
         try:
             for args in zip(*iterables, strict=False):
@@ -212,7 +208,7 @@ class BulkheadPool:
     # Inside
 
     def _task(self, place: Admission, func: Callable[..., Any], args: Any, kwargs: Any) -> _Task:
-        refuse_unless_plain(func, messages.COROUTINE_IN_POOL)
+        refuse_unfinished(func, messages.COROUTINE_IN_POOL, messages.GENERATOR_FUNCTION)
 
         def work() -> Any:
             return call_plainly(func, args, kwargs)

@@ -22,18 +22,17 @@ from functools import wraps
 from types import CoroutineType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
-from labkit.patterns.circuit_breaker import messages
-from labkit.patterns.circuit_breaker.checks import (
+from labkit.patterns._given import (
+    NOT_CALLABLE,
     is_coroutine_function,
     name_of,
     refuse_unfinished,
     valid_count,
-    valid_filter,
     valid_fraction,
-    valid_function,
     valid_seconds,
-    valid_state,
 )
+from labkit.patterns.circuit_breaker import messages
+from labkit.patterns.circuit_breaker.checks import valid_filter, valid_function, valid_state
 from labkit.patterns.circuit_breaker.errors import CircuitOpenError
 from labkit.patterns.circuit_breaker.events import Event, Metrics, Reason, Rejection, State, StateChange
 from labkit.patterns.circuit_breaker.windows import NANO, CountWindow, InARow, Judge, Rates, TimeWindow
@@ -179,7 +178,7 @@ class CircuitBreaker:
         Raises CircuitOpenError, without calling, when the circuit does not let it through, and TypeError for
         coroutine functions and generators, whose work would begin only after this returns.
         """
-        refuse_unfinished(func)
+        refuse_unfinished(func, messages.COROUTINE_TO_CALL, messages.GENERATOR)
         ticket = self._admit()
         try:
             result = func(*args, **kwargs)
@@ -199,7 +198,7 @@ class CircuitBreaker:
         Raises TypeError when `func` gives nothing to await.
         """
         if not callable(func):
-            raise TypeError(messages.NOT_CALLABLE.format(given=func))
+            raise TypeError(NOT_CALLABLE.format(given=func))
         ticket = self._admit()
         try:
             awaitable: object = func(*args, **kwargs)
@@ -223,7 +222,7 @@ class CircuitBreaker:
                 return await self.acall(cast("Callable[P, Awaitable[Any]]", func), *args, **kwargs)
 
             return cast("Callable[P, T]", guarded_coroutine)
-        refuse_unfinished(func)
+        refuse_unfinished(func, messages.COROUTINE_TO_CALL, messages.GENERATOR)
 
         @wraps(func)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> T:

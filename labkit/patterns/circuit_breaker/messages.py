@@ -1,9 +1,6 @@
 """What a learner reads of this package on the screen, in one place."""
 
 BAD_NAME = "name vale {given!r}: se acepta un texto que no esté vacío, por ejemplo «pagos»."
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de 1 en adelante."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
-BAD_FRACTION = "{name} vale {given!r}: se acepta una fracción mayor que 0 y hasta 1 (la mitad es 0.5)."
 BAD_STATE = "El estado {given!r} no existe: se acepta uno de {accepted}."
 BAD_WINDOW = (
     "window vale {given!r}: se acepta CountWindow(llamadas), TimeWindow(segundos) o None, "
@@ -37,21 +34,20 @@ MINIMUM_TOO_HIGH = (
     "minimum_calls vale {minimum} y en la ventana solo caben {calls} llamadas: "
     "el circuito no se abriría nunca."
 )
-NOT_CALLABLE = "{given!r} no se puede llamar: se acepta una función."
 COROUTINE_TO_CALL = (
-    "{given} es una corrutina: con call contaría como éxito antes de haber empezado. "
+    "«{given}» es una corrutina: con call contaría como éxito antes de haber empezado. "
     "Usa «await breaker.acall(…)»."
 )
 COROUTINE_RETURNED = (
-    "{given} ha devuelto una corrutina: con call contaría como éxito antes de haber empezado. "
+    "«{given}» ha devuelto una corrutina: con call contaría como éxito antes de haber empezado. "
     "Usa «await breaker.acall(…)»."
 )
 GENERATOR = (
-    "{given} es un generador: contaría como éxito antes de haber empezado. "
+    "«{given}» es un generador: contaría como éxito antes de haber empezado. "
     "Recórrelo dentro de «with breaker:» o de «async with breaker:»."
 )
 NOT_AWAITABLE = (
-    "{given} no ha devuelto nada que esperar: acall es para corrutinas. "
+    "«{given}» no ha devuelto nada que esperar: acall es para corrutinas. "
     "Una función corriente va con call, fuera del bucle de eventos si bloquea."
 )
 EXIT_WITHOUT_ENTER = (

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from labkit.patterns.circuit_breaker.checks import valid_count, valid_seconds
+from labkit.patterns._given import valid_count, valid_seconds
 from labkit.patterns.circuit_breaker.events import Reason
 
 NANO = 1_000_000_000

@@ -17,11 +17,11 @@ REST operations; Nygard, "Release It!", 2nd ed., ch. 9 (Interconnect: discovery 
 import logging
 from typing import TYPE_CHECKING, Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.discovery.background import Evictor, HealthChecker
 from labkit.patterns.discovery.client import DiscoveryClient
 from labkit.patterns.discovery.errors import (
     DiscoveryError,
-    InvalidInput,
     NoInstanceAnswered,
     NoInstances,
     RegistryUnavailable,

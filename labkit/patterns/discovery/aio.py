@@ -15,6 +15,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.cache import InstanceCache
 from labkit.patterns.discovery.client import IDEMPOTENT
@@ -31,7 +32,6 @@ from labkit.patterns.discovery.instance import (
     Status,
     valid_id,
     valid_metadata,
-    valid_seconds,
     valid_service,
     valid_url,
 )

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 from urllib.parse import urlsplit
 
+from labkit.patterns._given import InvalidInput, valid_count, valid_seconds
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput
-from labkit.patterns.discovery.instance import Instance, Status, valid_count, valid_seconds
+from labkit.patterns.discovery.instance import Instance, Status
 from labkit.patterns.discovery.registry import Registry
 
 _log = logging.getLogger(__name__)

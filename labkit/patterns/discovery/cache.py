@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from labkit.patterns.discovery.instance import Instance, valid_seconds
+from labkit.patterns._given import valid_seconds
+from labkit.patterns.discovery.instance import Instance
 from labkit.patterns.discovery.round_robin import RoundRobin
 
 

@@ -16,17 +16,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.cache import InstanceCache
 from labkit.patterns.discovery.errors import NoInstanceAnswered, NoInstances, RegistryUnavailable
-from labkit.patterns.discovery.instance import (
-    Instance,
-    Snapshot,
-    valid_id,
-    valid_seconds,
-    valid_service,
-    valid_url,
-)
+from labkit.patterns.discovery.instance import Instance, Snapshot, valid_id, valid_service, valid_url
 from labkit.patterns.discovery.wire import instance_from_json, read_answer, snapshot_from_json
 
 _log = logging.getLogger(__name__)

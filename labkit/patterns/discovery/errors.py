@@ -8,10 +8,6 @@ class DiscoveryError(Exception):
     """Whatever this package raises."""
 
 
-class InvalidInput(DiscoveryError, ValueError):
-    """What was given is not acceptable; over HTTP, 400. Nothing was changed."""
-
-
 class UnknownInstance(DiscoveryError, LookupError):
     """The registry holds no such instance (it never did, or its lease ran out); over HTTP, 404."""
 

@@ -23,15 +23,10 @@ from xml.etree.ElementTree import Element, SubElement
 
 from flask import Blueprint, Response, request
 
+from labkit.patterns._given import InvalidInput, valid_seconds
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput, UnknownInstance
-from labkit.patterns.discovery.instance import (
-    METADATA_LENGTH,
-    METADATA_LIMIT,
-    Instance,
-    Status,
-    valid_seconds,
-)
+from labkit.patterns.discovery.errors import UnknownInstance
+from labkit.patterns.discovery.instance import METADATA_LENGTH, METADATA_LIMIT, Instance, Status
 from labkit.patterns.discovery.registry import Registry
 
 DELTA_AGE = 180.0

@@ -4,7 +4,6 @@ Everything that enters the registry, from Python or over HTTP, passes the same c
 inside can break what is made of it later (a URL, a JSON body, an XML element).
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput
 
 METADATA_LIMIT = 64
 METADATA_LENGTH = 1024
@@ -149,22 +148,6 @@ def valid_status(status: object) -> Status:
     except ValueError:
         accepted = ", ".join(Status)
         raise InvalidInput(messages.BAD_STATUS.format(given=status, accepted=accepted)) from None
-
-
-def valid_seconds(name: str, seconds: object, *, zero: bool = False) -> float:
-    """Return a finite number of seconds above 0 (`zero`: or 0 itself). Raises InvalidInput."""
-    good = isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    if not good or seconds < 0 or (seconds == 0 and not zero):  # type: ignore[operator]
-        above = "o igual que 0" if zero else "0"
-        raise InvalidInput(messages.BAD_SECONDS.format(name=name, given=seconds, above=above))
-    return float(seconds)  # type: ignore[arg-type]
-
-
-def valid_count(name: str, count: object, minimum: int = 1) -> int:
-    """Return a whole number of at least `minimum`. Raises InvalidInput."""
-    if not isinstance(count, int) or isinstance(count, bool) or count < minimum:
-        raise InvalidInput(messages.BAD_COUNT.format(name=name, given=count, minimum=minimum))
-    return count
 
 
 def valid_metadata(metadata: object) -> Mapping[str, str]:

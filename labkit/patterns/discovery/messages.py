@@ -13,9 +13,6 @@ BAD_URL = (
     "por ejemplo http://127.0.0.1:5001."
 )
 BAD_STATUS = "El estado {given!r} no vale: se acepta uno de {accepted}."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que {above}."
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
-BAD_FRACTION = "{name} vale {given!r}: se acepta una fracción mayor que 0 y hasta 1."
 BAD_METADATA = (
     "Los metadatos {given!r} no valen: se aceptan hasta {limit} pares de textos, con claves como «zona» "
     "o «version» y valores de hasta {length} caracteres imprimibles."

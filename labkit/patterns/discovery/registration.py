@@ -11,18 +11,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Literal, Self
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.background import Periodic
 from labkit.patterns.discovery.client import RegistryAPI
 from labkit.patterns.discovery.errors import DiscoveryError, RegistryUnavailable, UnknownInstance
-from labkit.patterns.discovery.instance import (
-    Status,
-    valid_id,
-    valid_metadata,
-    valid_seconds,
-    valid_service,
-    valid_url,
-)
+from labkit.patterns.discovery.instance import Status, valid_id, valid_metadata, valid_service, valid_url
 
 _log = logging.getLogger(__name__)
 

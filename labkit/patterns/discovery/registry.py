@@ -19,18 +19,17 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+from labkit.patterns._given import valid_count, valid_fraction, valid_seconds
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput, NoInstances, UnknownInstance
+from labkit.patterns.discovery.errors import NoInstances, UnknownInstance
 from labkit.patterns.discovery.instance import (
     Change,
     Eviction,
     Instance,
     Snapshot,
     Status,
-    valid_count,
     valid_id,
     valid_metadata,
-    valid_seconds,
     valid_service,
     valid_status,
     valid_url,
@@ -80,14 +79,8 @@ class Registry:
         healthy_threshold: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if (
-            not isinstance(eviction_cap, int | float)
-            or isinstance(eviction_cap, bool)
-            or not 0 < eviction_cap <= 1
-        ):
-            raise InvalidInput(messages.BAD_FRACTION.format(name="eviction_cap", given=eviction_cap))
         self.ttl = valid_seconds("ttl", ttl)
-        self.eviction_cap = eviction_cap
+        self.eviction_cap = valid_fraction("eviction_cap", eviction_cap)
         self.unhealthy_threshold = valid_count("unhealthy_threshold", unhealthy_threshold)
         self.healthy_threshold = valid_count("healthy_threshold", healthy_threshold)
         self._clock = clock

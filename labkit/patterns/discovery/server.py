@@ -23,8 +23,9 @@ from typing import Any
 from flask import Flask, Response, jsonify, request, url_for
 from werkzeug.exceptions import HTTPException
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput, UnknownInstance
+from labkit.patterns.discovery.errors import UnknownInstance
 from labkit.patterns.discovery.eureka import eureka_blueprint
 from labkit.patterns.discovery.registry import Registry
 from labkit.patterns.discovery.wire import UNKNOWN_INSTANCE, instance_to_json, snapshot_to_json

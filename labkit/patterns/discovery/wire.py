@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_seconds
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.errors import InvalidInput, RegistryUnavailable, UnknownInstance
+from labkit.patterns.discovery.errors import RegistryUnavailable, UnknownInstance
 from labkit.patterns.discovery.instance import (
     Instance,
     Snapshot,
     valid_id,
     valid_metadata,
-    valid_seconds,
     valid_service,
     valid_status,
     valid_url,

@@ -24,6 +24,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead import BulkheadFullError
 from labkit.patterns.discovery import AsyncDiscoveryClient, DiscoveryError, Instance
 from labkit.patterns.discovery.cache import InstanceCache
@@ -333,7 +334,7 @@ class _Door:
             if self.discovery is None:
                 raise DiscoveryError(route.service)
             found = await self.discovery.instances(route.service)
-        except DiscoveryError:
+        except (DiscoveryError, InvalidInput):
             raise Refused(503, "no_registry", messages.NO_REGISTRY_NOW, retry_after=1) from None
         return _Instances(self.discovery.cache, route.service, found)
 

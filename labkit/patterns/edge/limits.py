@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from labkit.patterns.proxy.settings import positive_seconds, whole_number
+from labkit.patterns._given import valid_count, valid_seconds
 
 NANO = 1_000_000_000
 _NEWCOMERS = object()  # the name under which the clients without a place share one allowance
@@ -57,7 +57,7 @@ class _Limit(Generic[T]):
 
     def __init__(self, horizon: int, max_clients: int, clock: Callable[[], float]) -> None:
         self._horizon = horizon  # nanoseconds after its last admission until a client's history is blank
-        whole_number("max_clients", max_clients, 1)
+        valid_count("max_clients", max_clients)
         self._max_clients = max_clients
         self._clock = clock
         self._clients: OrderedDict[Hashable, tuple[int, T]] = OrderedDict()
@@ -109,9 +109,9 @@ class TokenBucket(_Limit[int]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         burst = limit if burst is None else burst
-        whole_number("limit", limit, 1)
-        whole_number("burst", burst, 1)
-        positive_seconds("per", per)
+        valid_count("limit", limit)
+        valid_count("burst", burst)
+        valid_seconds("per", per)
         self._burst = burst
         self._interval = math.ceil(per * NANO / limit)
         super().__init__(burst * self._interval, max_clients, clock)
@@ -139,8 +139,8 @@ class SlidingWindow(_Limit[deque[int]]):
         max_clients: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        whole_number("limit", limit, 1)
-        positive_seconds("per", per)
+        valid_count("limit", limit)
+        valid_seconds("per", per)
         self._limit = limit
         self._window = math.ceil(per * NANO)
         super().__init__(self._window, max_clients, clock)

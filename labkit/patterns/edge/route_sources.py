@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 from watchfiles import awatch
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.edge import messages
 from labkit.patterns.edge.routes import Routes, RouteTable
-from labkit.patterns.proxy.settings import positive_seconds
 
 RoutesData = Iterable[Mapping[str, Any]]
 
@@ -48,7 +48,7 @@ class RouteFile:
     every: float = 1.0
 
     def __post_init__(self) -> None:
-        positive_seconds("every", self.every)
+        valid_seconds("every", self.every)
 
     def read(self) -> str:
         """Return the file's text."""
@@ -84,7 +84,7 @@ class RouteDatabase:
     every: float = 0.1
 
     def __post_init__(self) -> None:
-        positive_seconds("every", self.every)
+        valid_seconds("every", self.every)
         with closing(sqlite3.connect(self.path)) as database, database:
             database.execute(_SCHEMA)
 

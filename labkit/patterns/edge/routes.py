@@ -19,9 +19,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 from urllib.parse import unquote_to_bytes
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.edge import messages
 from labkit.patterns.proxy import ClientFault
-from labkit.patterns.proxy.settings import positive_seconds
 
 Priority = Literal["high", "normal", "low"]
 Segments = tuple[bytes, ...]
@@ -74,7 +74,7 @@ class Route:
                 raise ValueError(messages.BAD_FLAG.format(name=name, given=given))
         if self.scope is not None and self.public:
             raise ValueError(messages.PUBLIC_SCOPE.format(prefix=self.prefix, scope=self.scope))
-        positive_seconds("timeout", self.timeout)
+        valid_seconds("timeout", self.timeout)
         if self.priority not in get_args(Priority):
             raise ValueError(messages.BAD_PRIORITY.format(given=self.priority))
 

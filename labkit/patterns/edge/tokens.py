@@ -21,9 +21,9 @@ from uuid import uuid4
 
 import jwt
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.edge import messages
 from labkit.patterns.edge.errors import InvalidToken
-from labkit.patterns.proxy.settings import positive_seconds
 
 LONGEST_TOKEN = 8192  # characters
 MOST_KNOWN = 4096  # tokens that were found valid and are remembered
@@ -99,7 +99,7 @@ class Tokens:
         self._signer = given[0]
         # A client sends the same token with each request: until it expires it is what it was.
         self._verified: dict[str, tuple[Identity, float]] = {}
-        positive_seconds("lifetime", lifetime)
+        valid_seconds("lifetime", lifetime)
         if not 0 <= leeway < math.inf:
             raise ValueError(messages.BAD_LEEWAY.format(given=leeway))
         self.issuer, self.audience = _text("issuer", issuer), _text("audience", audience)

@@ -22,11 +22,11 @@ System", 2017; Kleppmann, "Designing Data-Intensive Applications", ch. 11; the r
 import logging
 from typing import TYPE_CHECKING, Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.event_sourcing.database import Cursor, Database, Sqlite
 from labkit.patterns.event_sourcing.errors import (
     DuplicateEvent,
     EventSourcingError,
-    InvalidInput,
     NameTaken,
     StoreBusy,
     StoreDamaged,

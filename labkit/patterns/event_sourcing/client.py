@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote
 
 import requests
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.errors import InvalidInput, StoreUnavailable, VersionConflict
-from labkit.patterns.event_sourcing.event import Event, RecordedEvent, encode, valid_count, valid_stream
+from labkit.patterns.event_sourcing.errors import StoreUnavailable, VersionConflict
+from labkit.patterns.event_sourcing.event import Event, RecordedEvent, encode, valid_stream
 from labkit.patterns.event_sourcing.wire import CONFLICT, STATUS, event_to_json, recorded_from_json
 
 
@@ -24,7 +25,7 @@ class RemoteStore:
         """`timeout`: seconds to wait for an answer. `attempts`: how often a lost request is made."""
         self.url = url.rstrip("/")
         self.timeout = timeout
-        self.attempts = valid_count("attempts", attempts, minimum=1)
+        self.attempts = valid_count("attempts", attempts)
 
     def append(
         self, stream: str, events: Sequence[Event], expected_version: int | None

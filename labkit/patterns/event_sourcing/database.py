@@ -8,7 +8,6 @@ once, and a thread that ends leaves nothing behind. A database in memory belongs
 all share one, behind a lock.
 """
 
-import math
 import sqlite3
 import threading
 import time
@@ -18,10 +17,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import (
     EventSourcingError,
-    InvalidInput,
     StoreBusy,
     StoreDamaged,
     StoreFull,
@@ -95,7 +94,7 @@ class Sqlite:
         Raises StoreUnavailable, StoreDamaged or StoreBusy.
         """
         self.name = str(path)
-        self.lock_timeout = valid_timeout(lock_timeout)
+        self.lock_timeout = valid_seconds("lock_timeout", lock_timeout)
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
         in_memory = self.name == ":memory:"
@@ -204,13 +203,6 @@ class Sqlite:
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
             return StoreUnavailable(messages.UNAVAILABLE.format(name=self.name, reason=error))
         return None
-
-
-def valid_timeout(given: object) -> float:
-    """Return a finite number of seconds above 0. Raises InvalidInput."""
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < math.inf:
-        raise InvalidInput(messages.BAD_SECONDS.format(name="lock_timeout", given=given))
-    return float(given)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -11,10 +11,6 @@ class EventSourcingError(Exception):
     """Whatever this package raises."""
 
 
-class InvalidInput(EventSourcingError, ValueError):
-    """What was given is not acceptable; over HTTP, 400."""
-
-
 class VersionConflict(EventSourcingError):
     """Another writer was quicker; over HTTP, 409. Read the stream again and decide again."""
 

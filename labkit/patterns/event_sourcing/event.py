@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.errors import InvalidInput
 
 MAX_TEXT = 200
 # What needs no quoting in a URL but by its accents, and cannot be taken for a step up in a path.
@@ -52,7 +52,7 @@ class Event:
     def __post_init__(self) -> None:
         valid_text("type", self.type)
         valid_text("id", self.id)
-        valid_count("schema_version", self.schema_version, minimum=1)
+        valid_count("schema_version", self.schema_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,4 @@ def valid_text(name: str, given: object) -> str:
     """Return a printable text of 1 to 200 characters. Raises InvalidInput."""
     if not isinstance(given, str) or not 0 < len(given) <= MAX_TEXT or not given.isprintable():
         raise InvalidInput(messages.BAD_TEXT.format(name=name, given=given, limit=MAX_TEXT))
-    return given
-
-
-def valid_count(name: str, given: object, *, minimum: int = 0) -> int:
-    """Return a whole number from `minimum` on. Raises InvalidInput."""
-    if not isinstance(given, int) or isinstance(given, bool) or given < minimum:
-        raise InvalidInput(messages.BAD_COUNT.format(name=name, given=given, minimum=minimum))
     return given

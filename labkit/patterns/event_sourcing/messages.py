@@ -17,8 +17,6 @@ BAD_STREAM = (
     "o «~», por ejemplo libro-42, y no empieza por «.»."
 )
 BAD_TEXT = "{name} vale {given!r}: se acepta un texto imprimible de 1 a {limit} caracteres."
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
 BAD_EVENT = "{given!r} no es un hecho: se acepta Event(tipo, datos)."
 NOT_A_LIST = "events vale {given!r}: se acepta una lista de Event."
 NOT_AN_OBJECT = "{name} de «{type}» vale {given!r}: se acepta un diccionario con claves de texto."

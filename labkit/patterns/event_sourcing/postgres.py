@@ -17,8 +17,9 @@ except ImportError as error:
 
     raise ImportError(messages.PSYCOPG_MISSING) from error
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.database import SCHEMA, Cursor, valid_timeout
+from labkit.patterns.event_sourcing.database import SCHEMA, Cursor
 from labkit.patterns.event_sourcing.errors import (
     EventSourcingError,
     StoreBusy,
@@ -44,7 +45,7 @@ class Postgres:
 
     def __init__(self, conninfo: str, *, lock_timeout: float = 5.0) -> None:
         """Connect, and make the tables where they are missing. Raises StoreUnavailable."""
-        self.lock_timeout = valid_timeout(lock_timeout)
+        self.lock_timeout = valid_seconds("lock_timeout", lock_timeout)
         self._conninfo = conninfo
         self._idle: deque[psycopg.Connection[Any]] = deque()
         self._closed = False

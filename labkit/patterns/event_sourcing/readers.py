@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from zlib import crc32
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.database import Cursor
-from labkit.patterns.event_sourcing.errors import InvalidInput
-from labkit.patterns.event_sourcing.event import RecordedEvent, valid_count, valid_text
+from labkit.patterns.event_sourcing.event import RecordedEvent, valid_text
 from labkit.patterns.event_sourcing.store import EventStore
 
 
@@ -32,7 +32,7 @@ class Reader:
         """`page`: events handled between two moves of the checkpoint, at most."""
         self.store = store
         self.name = valid_text("name", name)
-        self.page = valid_count("page", page, minimum=1)
+        self.page = valid_count("page", page)
 
     @property
     def position(self) -> int:
@@ -193,7 +193,7 @@ class Partitions(Reader):
     ) -> None:
         """`workers`: threads, and shares of a page."""
         super().__init__(store, name, page=page)
-        self.workers = valid_count("workers", workers, minimum=1)
+        self.workers = valid_count("workers", workers)
         self._handle = handle
 
     def catch_up(self) -> int:

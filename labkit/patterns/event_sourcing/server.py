@@ -17,8 +17,9 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.errors import EventSourcingError, InvalidInput, VersionConflict
+from labkit.patterns.event_sourcing.errors import EventSourcingError, VersionConflict
 from labkit.patterns.event_sourcing.store import PAGE, EventStore
 from labkit.patterns.event_sourcing.wire import (
     CONFLICT,
@@ -78,8 +79,9 @@ def store_app(store: EventStore) -> Flask:
             "actual": error.actual,
         }, 409
 
+    @app.errorhandler(InvalidInput)
     @app.errorhandler(EventSourcingError)
-    def refused(error: EventSourcingError) -> Response:
+    def refused(error: EventSourcingError | InvalidInput) -> Response:
         code, status = next(
             (code, status) for code, (kind, status) in STATUS.items() if isinstance(error, kind)
         )

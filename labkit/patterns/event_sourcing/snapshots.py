@@ -9,9 +9,10 @@ import json
 import logging
 from typing import Any, NamedTuple
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import EventSourcingError
-from labkit.patterns.event_sourcing.event import valid_count, valid_text
+from labkit.patterns.event_sourcing.event import valid_text
 from labkit.patterns.event_sourcing.store import EventStore
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Snapshots:
         """`name`: of the function that makes the states. `every`: keep one after so many more events."""
         self.store = store
         self.name = valid_text("name", name)
-        self.every = valid_count("every", every, minimum=1)
+        self.every = valid_count("every", every)
 
     def load(self, stream: str, until: int | None = None) -> Snapshot | None:
         """Return the last snapshot, or None where it cannot be read or is of a version after `until`."""
@@ -56,7 +57,7 @@ class Snapshots:
             return False
         try:
             self.save(stream, version, state)
-        except EventSourcingError:
+        except (EventSourcingError, InvalidInput):
             _log.warning(messages.LOG_NO_SNAPSHOT, stream, version, exc_info=True)
             return False
         return True

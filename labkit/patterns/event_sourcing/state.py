@@ -17,9 +17,10 @@ is plain JSON when snapshots are used, and `evolve` returns a new one and leaves
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from labkit.patterns._given import valid_count
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import VersionConflict
-from labkit.patterns.event_sourcing.event import Event, RecordedEvent, valid_count
+from labkit.patterns.event_sourcing.event import Event, RecordedEvent
 from labkit.patterns.event_sourcing.snapshots import Snapshots
 
 State = TypeVar("State")
@@ -84,7 +85,7 @@ def decide(
     The decision is made anew each time and not the append repeated: the last book may be gone by now. Raises
     what the decision raises, and VersionConflict after so many attempts.
     """
-    valid_count("attempts", attempts, minimum=1)
+    valid_count("attempts", attempts)
     for attempt in range(1, attempts + 1):
         state, version, _ = rebuild(store, stream, evolve, initial, snapshots=snapshots)
         try:

@@ -23,17 +23,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.database import Cursor, Database, Sqlite
-from labkit.patterns.event_sourcing.errors import DuplicateEvent, InvalidInput, VersionConflict
-from labkit.patterns.event_sourcing.event import (
-    Event,
-    RecordedEvent,
-    encode,
-    valid_count,
-    valid_stream,
-    valid_text,
-)
+from labkit.patterns.event_sourcing.errors import DuplicateEvent, VersionConflict
+from labkit.patterns.event_sourcing.event import Event, RecordedEvent, encode, valid_stream, valid_text
 from labkit.patterns.event_sourcing.upcasting import Upcasters
 
 PAGE = 1000  # events fetched at a time by read_all
@@ -116,10 +110,10 @@ class EventStore:
         """Return a stream's events with `after` < version ≤ `until`, upcast; of an unknown stream, none."""
         valid_stream(stream)
         sql = f"select {_COLUMNS} from events where stream = ? and version > ?"
-        parameters: list[Any] = [stream, valid_count("after", after)]
+        parameters: list[Any] = [stream, valid_count("after", after, minimum=0)]
         if until is not None:
             sql += " and version <= ?"
-            parameters.append(valid_count("until", until))
+            parameters.append(valid_count("until", until, minimum=0))
         with self.reading() as cursor:
             rows = cursor.execute(f"{sql} order by version", parameters).fetchall()
         return [self._event(row) for row in rows]
@@ -129,8 +123,8 @@ class EventStore:
 
         Ends where the store ends. `limit`: at most so many.
         """
-        valid_count("after", after)
-        left = PAGE if limit is None else valid_count("limit", limit)
+        valid_count("after", after, minimum=0)
+        left = PAGE if limit is None else valid_count("limit", limit, minimum=0)
         return self._pages(after, left, endless=limit is None)
 
     def _pages(self, after: int, left: int, *, endless: bool) -> Iterator[RecordedEvent]:
@@ -205,7 +199,7 @@ class EventStore:
         Raises InvalidInput when it is there already: another process runs the same reader.
         """
         valid_text("name", name)
-        valid_count("position", position)
+        valid_count("position", position, minimum=0)
         with self.transaction() as cursor:
             cursor.execute(
                 "insert into checkpoints (name, position) values (?, ?) on conflict (name) do update"

@@ -13,9 +13,10 @@ the next; an event of version 1 goes through all of them, so each is written onc
 from collections.abc import Callable
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_count
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.errors import InvalidInput, UnknownSchema
-from labkit.patterns.event_sourcing.event import valid_count, valid_text
+from labkit.patterns.event_sourcing.errors import UnknownSchema
+from labkit.patterns.event_sourcing.event import valid_text
 
 Data = dict[str, Any]
 Step = Callable[[Data], Data]
@@ -34,7 +35,7 @@ class Upcasters:
         Raises InvalidInput when that step is there already.
         """
         steps = self._steps.setdefault(valid_text("type", type), {})
-        valid_count("from_version", from_version, minimum=1)
+        valid_count("from_version", from_version)
 
         def register(function: Step) -> Step:
             if from_version in steps:

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.event_sourcing import messages
 from labkit.patterns.event_sourcing.errors import (
     DuplicateEvent,
     EventSourcingError,
-    InvalidInput,
     StoreBusy,
     StoreDamaged,
     StoreFull,
@@ -20,7 +20,7 @@ MAX_WAIT = 30.0  # seconds that a request may wait for something new
 CONFLICT = "conflict"
 
 # The code in the answer's body: which error it was. The status says whose turn it is: 4xx the caller's.
-STATUS: dict[str, tuple[type[EventSourcingError], int]] = {
+STATUS: dict[str, tuple[type[EventSourcingError | InvalidInput], int]] = {
     "invalid": (InvalidInput, 400),
     "duplicate": (DuplicateEvent, 409),
     "busy": (StoreBusy, 503),

@@ -8,7 +8,7 @@ Source: Finagle's RetryBudget; gRPC's retry throttling (gRFC A6).
 
 import threading
 
-from labkit.patterns.proxy.settings import fraction, whole_number
+from labkit.patterns._given import valid_count, valid_fraction
 
 
 class RetryBudget:
@@ -16,8 +16,8 @@ class RetryBudget:
 
     def __init__(self, ratio: float = 0.2, reserve: int = 10) -> None:
         """`ratio`: retries that a request pays for; `reserve`: those at hand at first and at most."""
-        fraction("ratio", ratio)
-        whole_number("reserve", reserve, 0)
+        valid_fraction("ratio", ratio, zero=True)
+        valid_count("reserve", reserve, minimum=0)
         self.ratio = ratio
         self.reserve = reserve
         self.spent = 0

@@ -1,8 +1,5 @@
 """What a learner reads of this package on the screen, in one place."""
 
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
-BAD_RATIO = "{name} vale {given!r}: se acepta una fracción de 0 a 1."
 BAD_STATUSES = "statuses vale {given!r}: se aceptan códigos de estado de 500 a 599."
 BAD_URL = "{given!r} no vale como dirección de un servicio: se acepta, por ejemplo, 'http://127.0.0.1:5001'."
 BAD_NAME = "name vale {given!r}: se acepta un nombre de letras, cifras, «.», «_» y «-»."

@@ -1,8 +1,8 @@
 """How long, how much and how often: the numbers of a proxy, refused at once when they make no sense."""
 
-import math
 from dataclasses import dataclass, fields
 
+from labkit.patterns._given import valid_count, valid_fraction, valid_seconds
 from labkit.patterns.proxy import messages
 
 
@@ -29,7 +29,7 @@ class Timeouts:
         for field in fields(self):
             given = getattr(self, field.name)
             if given is not None or field.name not in ("answer", "idle"):
-                positive_seconds(field.name, given)
+                valid_seconds(field.name, given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Limits:
         for field in fields(self):
             given = getattr(self, field.name)
             if given is not None or field.name != "body":
-                whole_number(field.name, given, 0 if field.name in _MAY_BE_ZERO else 1)
+                valid_count(field.name, given, minimum=0 if field.name in _MAY_BE_ZERO else 1)
 
 
 _MAY_BE_ZERO = ("body", "replay", "min_rate", "connections")
@@ -81,36 +81,14 @@ class Retries:
     max_backoff: float = 0.25
 
     def __post_init__(self) -> None:
-        whole_number("attempts", self.attempts, 1)
-        whole_number("reserve", self.reserve, 0)
-        fraction("ratio", self.ratio)
-        positive_seconds("backoff", self.backoff)
-        positive_seconds("max_backoff", self.max_backoff)
+        valid_count("attempts", self.attempts)
+        valid_count("reserve", self.reserve, minimum=0)
+        valid_fraction("ratio", self.ratio, zero=True)
+        valid_seconds("backoff", self.backoff)
+        valid_seconds("max_backoff", self.max_backoff)
         try:
             object.__setattr__(self, "statuses", frozenset(self.statuses))
         except TypeError:
             raise ValueError(messages.BAD_STATUSES.format(given=self.statuses)) from None
         if not all(isinstance(status, int) and 500 <= status <= 599 for status in self.statuses):
             raise ValueError(messages.BAD_STATUSES.format(given=set(self.statuses)))
-
-
-def positive_seconds(name: str, given: object) -> None:
-    """Refuse what is not a finite number above 0. Raises ValueError."""
-    if not _is_number(given) or given <= 0:  # type: ignore[operator]
-        raise ValueError(messages.BAD_SECONDS.format(name=name, given=given))
-
-
-def whole_number(name: str, given: object, minimum: int) -> None:
-    """Refuse what is not an integer from `minimum` on. Raises ValueError."""
-    if not isinstance(given, int) or isinstance(given, bool) or given < minimum:
-        raise ValueError(messages.BAD_COUNT.format(name=name, given=given, minimum=minimum))
-
-
-def fraction(name: str, given: object) -> None:
-    """Refuse what is not a number from 0 to 1. Raises ValueError."""
-    if not _is_number(given) or not 0 <= given <= 1:  # type: ignore[operator]
-        raise ValueError(messages.BAD_RATIO.format(name=name, given=given))
-
-
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)

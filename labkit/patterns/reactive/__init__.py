@@ -30,6 +30,7 @@ Sources: Reactive Streams 1.0.4 (rules by number in the tests); Brooker, "Expone
 
 from typing import TYPE_CHECKING, Any
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.reactive.buffer import Buffer, Overflow
 from labkit.patterns.reactive.deadline import (
     DEADLINE_HEADER,
@@ -43,7 +44,6 @@ from labkit.patterns.reactive.errors import (
     BufferOverflow,
     DeadlineExceeded,
     EventTooLong,
-    InvalidInput,
     ReactiveError,
     StreamTimeout,
     SubscriberTooSlow,

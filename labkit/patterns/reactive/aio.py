@@ -15,7 +15,8 @@ import logging
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from labkit.patterns.reactive import given, messages
+from labkit.patterns._given import valid_seconds
+from labkit.patterns.reactive import messages
 from labkit.patterns.reactive.background import stop
 from labkit.patterns.reactive.deadline import deadline, seconds_from
 from labkit.patterns.reactive.errors import DeadlineExceeded
@@ -57,7 +58,7 @@ async def send_events(
     wait before it connects again; it does so, too, after the end of the stream (answer 204 to stop it).
     """
     for name, seconds in (("heartbeat", heartbeat), ("stuck_after", stuck_after), ("retry", retry or 1.0)):
-        given.positive_seconds(name, seconds)
+        valid_seconds(name, seconds)
     response = web.StreamResponse(headers=_HEADERS)
 
     async def write(data: bytes) -> None:
@@ -102,7 +103,7 @@ def deadline_middleware(longest: float = 30.0) -> Middleware:
 
     When it passes, the handler is cancelled and the answer is 504.
     """
-    given.positive_seconds("longest", longest)
+    valid_seconds("longest", longest)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -7,8 +7,9 @@ import asyncio
 from collections import deque
 from typing import Generic, Literal, TypeVar, get_args
 
-from labkit.patterns.reactive import given, messages
-from labkit.patterns.reactive.errors import BufferClosed, BufferOverflow, InvalidInput
+from labkit.patterns._given import InvalidInput, valid_count
+from labkit.patterns.reactive import messages
+from labkit.patterns.reactive.errors import BufferClosed, BufferOverflow
 
 T = TypeVar("T")
 Overflow = Literal["wait", "drop-oldest", "drop-newest", "fail"]
@@ -29,7 +30,7 @@ class Buffer(Generic[T]):
         if overflow not in get_args(Overflow):
             accepted = ", ".join(map(repr, get_args(Overflow)))
             raise InvalidInput(messages.BAD_OVERFLOW.format(given=overflow, accepted=accepted))
-        self.size = given.count("size", size)
+        self.size = valid_count("size", size)
         self.overflow = overflow
         self.dropped = 0
         self.highest = 0

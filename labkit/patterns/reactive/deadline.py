@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
-from labkit.patterns.reactive import given, messages
+from labkit.patterns._given import valid_seconds
+from labkit.patterns.reactive import messages
 from labkit.patterns.reactive.errors import DeadlineExceeded
 
 DEADLINE_HEADER = "X-Timeout-Ms"
@@ -24,7 +25,7 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
     Tasks that the block starts see the deadline by `remaining`; to be cancelled with it, they must be awaited
     inside. Raises DeadlineExceeded.
     """
-    given.positive_seconds("seconds", seconds)
+    valid_seconds("seconds", seconds)
     end = min(asyncio.get_running_loop().time() + seconds, _end.get())
     token = _end.set(end)
     try:

@@ -8,10 +8,6 @@ class ReactiveError(Exception):
     """Whatever this package raises."""
 
 
-class InvalidInput(ReactiveError, ValueError):
-    """What was given is not acceptable. Nothing was started."""
-
-
 class BufferOverflow(ReactiveError, RuntimeError):
     """A buffer whose policy is "fail" was full."""
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from labkit.patterns.reactive import given, messages
+from labkit.patterns._given import InvalidInput, valid_count, valid_fraction
+from labkit.patterns.reactive import messages
 from labkit.patterns.reactive.background import stop
-from labkit.patterns.reactive.errors import InvalidInput
 from labkit.patterns.reactive.retry import RetryBudget
 
 T = TypeVar("T")
@@ -34,9 +34,9 @@ class Hedge:
         minimum: int = 20,
         budget: RetryBudget | None = None,
     ) -> None:
-        self.percentile = given.ratio("percentile", percentile)
-        self._latencies: deque[float] = deque(maxlen=given.count("window", window))
-        self.minimum = given.count("minimum", minimum)
+        self.percentile = valid_fraction("percentile", percentile)
+        self._latencies: deque[float] = deque(maxlen=valid_count("window", window))
+        self.minimum = valid_count("minimum", minimum)
         if self.minimum > window:
             raise InvalidInput(messages.BAD_MINIMUM.format(minimum=minimum, window=window))
         if not isinstance(budget, RetryBudget | None):

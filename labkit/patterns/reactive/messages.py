@@ -1,10 +1,6 @@
 """What a learner reads of this package on the screen, in one place."""
 
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de {minimum} en adelante."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
-BAD_RATIO = "{name} vale {given!r}: se acepta una fracción mayor que 0 y de 1 como mucho."
 BAD_OVERFLOW = "overflow vale {given!r}: se acepta {accepted}."
-BAD_FUNCTION = "{name} vale {given!r}: se acepta una función."
 NEEDS_MAP_ASYNC = "{given} es una función de corrutina: usa map_async({given}, concurrency=…)."
 FILTER_IS_PLAIN = "{given} es una función de corrutina, y filter decide sin esperar: pasa una función normal."
 BAD_SOURCE = (

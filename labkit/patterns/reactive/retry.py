@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from labkit.patterns.reactive import given, messages
+from labkit.patterns._given import InvalidInput, valid_count, valid_fraction, valid_function, valid_seconds
+from labkit.patterns.reactive import messages
 from labkit.patterns.reactive.deadline import deadline, remaining
-from labkit.patterns.reactive.errors import InvalidInput
 
 T = TypeVar("T")
 
@@ -29,8 +29,8 @@ class RetryBudget:
     """
 
     def __init__(self, ratio: float = 0.1, reserve: int = 10) -> None:
-        self.ratio = given.ratio("ratio", ratio)
-        self.reserve = given.count("reserve", reserve)
+        self.ratio = valid_fraction("ratio", ratio)
+        self.reserve = valid_count("reserve", reserve)
         self._tokens = self.reserve * _THOUSAND
         self._lock = threading.Lock()
 
@@ -68,13 +68,13 @@ class Retry:
     rng: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:
-        given.count("attempts", self.attempts)
-        given.positive_seconds("base", self.base)
-        given.positive_seconds("cap", self.cap)
+        valid_count("attempts", self.attempts)
+        valid_seconds("base", self.base)
+        valid_seconds("cap", self.cap)
         if self.cap < self.base:
             raise InvalidInput(messages.BAD_CAP.format(cap=self.cap, base=self.base))
         if self.deadline is not None:
-            given.positive_seconds("deadline", self.deadline)
+            valid_seconds("deadline", self.deadline)
         if not isinstance(self.budget, RetryBudget | None):
             raise InvalidInput(messages.BAD_BUDGET.format(given=self.budget))
         kinds = self.retry_on
@@ -82,7 +82,8 @@ class Retry:
             isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds
         ):
             raise InvalidInput(messages.BAD_EXCEPTIONS.format(given=kinds))
-        given.function("rng.uniform", getattr(self.rng, "uniform", None))
+        uniform: Any = getattr(self.rng, "uniform", None)
+        valid_function("rng.uniform", uniform)
 
     async def call(
         self, func: Callable[..., Awaitable[T]], /, *args: Any, idempotent: bool, **kwargs: Any

@@ -5,8 +5,9 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
 
-from labkit.patterns.reactive import given, messages
-from labkit.patterns.reactive.errors import EventTooLong, InvalidInput
+from labkit.patterns._given import InvalidInput, valid_count
+from labkit.patterns.reactive import messages
+from labkit.patterns.reactive.errors import EventTooLong
 
 HEARTBEAT = b":\n\n"  # a comment: the browser ignores it, proxies see life
 
@@ -28,7 +29,7 @@ class ServerSentEvent:
             if value is not None and (not isinstance(value, str) or set(value) & set("\r\n\0")):
                 raise InvalidInput(messages.BAD_FIELD.format(name=name, given=value))
         if self.retry is not None:
-            given.count("retry", self.retry, minimum=0)
+            valid_count("retry", self.retry, minimum=0)
 
 
 def encode(event: ServerSentEvent) -> bytes:
@@ -49,7 +50,7 @@ async def decode(chunks: AsyncIterable[bytes], limit: int = 1 << 20) -> AsyncGen
     `id` stays from event to event, as the browser's Last-Event-ID does. An event without its empty line at
     the end is dropped. Raises EventTooLong beyond `limit` characters.
     """
-    given.count("limit", limit)
+    valid_count("limit", limit)
     # A lone CR that ends a chunk is held back until the next byte says whether an LF belongs to it.
     newlines = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), True)
     text, fields = "", _Fields()

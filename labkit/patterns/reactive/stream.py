@@ -14,9 +14,16 @@ from collections.abc import (
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar, cast
 
-from labkit.patterns.reactive import given, messages, operators
+from labkit.patterns._given import (
+    InvalidInput,
+    is_coroutine_function,
+    name_of,
+    valid_count,
+    valid_function,
+    valid_seconds,
+)
+from labkit.patterns.reactive import messages, operators
 from labkit.patterns.reactive.buffer import Buffer, Overflow
-from labkit.patterns.reactive.errors import InvalidInput
 from labkit.patterns.reactive.retry import Retry
 from labkit.patterns.reactive.subscription import Subscription
 
@@ -48,23 +55,23 @@ class Stream(Generic[T]):
 
     def map(self, func: Callable[[T], R]) -> "Stream[R]":
         """Apply a function to each item."""
-        given.plain_function("func", func, messages.NEEDS_MAP_ASYNC)
+        _refuse_coroutine("func", func, messages.NEEDS_MAP_ASYNC)
         return _stream(lambda: operators.mapped(self._open(), func))
 
     def map_async(self, func: Callable[[T], Awaitable[R]], *, concurrency: int = 1) -> "Stream[R]":
         """Apply a coroutine function, up to `concurrency` items at work or ready; the order is kept."""
-        given.function("func", func)
-        given.count("concurrency", concurrency)
+        valid_function("func", func)
+        valid_count("concurrency", concurrency)
         return _stream(lambda: operators.mapped_ahead(self._open(), func, concurrency))
 
     def filter(self, wanted: Callable[[T], object]) -> "Stream[T]":
         """Keep the items for which `wanted(item)` is true."""
-        given.plain_function("wanted", wanted, messages.FILTER_IS_PLAIN)
+        _refuse_coroutine("wanted", wanted, messages.FILTER_IS_PLAIN)
         return _stream(lambda: operators.filtered(self._open(), wanted))
 
     def take(self, count: int) -> "Stream[T]":
         """End after `count` items; what is below is freed before the last one is handed out."""
-        given.count("count", count)
+        valid_count("count", count)
         return _stream(lambda: operators.first_of(self._open(), count))
 
     def merge(self, *others: "Stream[T]") -> "Stream[T]":
@@ -81,15 +88,15 @@ class Stream(Generic[T]):
 
     def window(self, count: int, seconds: float | None = None) -> "Stream[list[T]]":
         """Group into lists of `count`, or fewer when `seconds` have passed since the list's first item."""
-        given.count("count", count)
+        valid_count("count", count)
         if seconds is None:
             return _stream(lambda: operators.grouped(self._open(), count))
-        given.positive_seconds("seconds", seconds)
+        valid_seconds("seconds", seconds)
         return _stream(lambda: operators.windowed(self._open(), count, seconds))
 
     def timeout(self, seconds: float) -> "Stream[T]":
         """Raise StreamTimeout when an item does not come within `seconds` of being asked for."""
-        given.positive_seconds("seconds", seconds)
+        valid_seconds("seconds", seconds)
         return _stream(lambda: operators.timed(self._open(), seconds))
 
     def retry(self, policy: Retry) -> "Stream[T]":
@@ -115,7 +122,7 @@ class Stream(Generic[T]):
 
     async def for_each(self, func: Callable[[T], object]) -> None:
         """Call `func` with each item, one after the other, awaiting what it returns where that can be."""
-        given.function("func", func)
+        valid_function("func", func)
         async with self.open() as items:
             async for item in items:
                 result = func(item)
@@ -130,10 +137,10 @@ class Stream(Generic[T]):
         on_complete: Callable[[], object] | None = None,
     ) -> Subscription[T]:
         """Start a run that pushes: nothing comes before `request(n)`. Needs a running event loop."""
-        given.function("on_next", on_next)
+        valid_function("on_next", on_next)
         for name, func in (("on_error", on_error), ("on_complete", on_complete)):
             if func is not None:
-                given.function(name, func)
+                valid_function(name, func)
         return Subscription(self._open(), on_next, on_error, on_complete)
 
 
@@ -151,6 +158,11 @@ def _opened(source: Any) -> AsyncGenerator[Any, None]:
     if inspect.iscoroutine(source):
         source.close()
     raise InvalidInput(messages.BAD_OPENED.format(given=source))
+
+
+def _refuse_coroutine(name: str, given: Callable[..., Any], message: str) -> None:
+    if is_coroutine_function(valid_function(name, given)):
+        raise InvalidInput(message.format(given=name_of(given)))
 
 
 async def _of_iterable(items: Iterable[T]) -> AsyncGenerator[T, None]:

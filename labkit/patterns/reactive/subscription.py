@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Generic, Literal, TypeVar
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.reactive import messages
-from labkit.patterns.reactive.errors import InvalidInput
 
 T = TypeVar("T")
 State = Literal["active", "completed", "failed", "cancelled"]

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from labkit.patterns.reactive import given, messages
-from labkit.patterns.reactive.errors import BufferClosed, InvalidInput, SubscriberTooSlow
+from labkit.patterns._given import InvalidInput, valid_count
+from labkit.patterns.reactive import messages
+from labkit.patterns.reactive.errors import BufferClosed, SubscriberTooSlow
 from labkit.patterns.reactive.stream import Stream
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Topic(Generic[T]):
     """
 
     def __init__(self, history: int = 100) -> None:
-        self.history = given.count("history", history)
+        self.history = valid_count("history", history)
         self.last = 0  # number of the last item
         self._held: deque[Entry[T]] = deque(maxlen=history)
         self._lock = threading.Lock()
@@ -81,7 +82,7 @@ class Topic(Generic[T]):
         gap shows in the numbers), or gets SubscriberTooSlow ("fail").
         """
         if after is not None:
-            given.count("after", after, minimum=0)
+            valid_count("after", after, minimum=0)
         if when_behind not in ("skip", "fail"):
             raise InvalidInput(messages.BAD_WHEN_BEHIND.format(given=when_behind))
 

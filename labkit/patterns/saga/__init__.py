@@ -23,12 +23,12 @@ Helland, "Life beyond Distributed Transactions", CIDR 2007.
 
 import logging
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.saga.choreography import Participant, Reaction, unfinished
 from labkit.patterns.saga.database import Database
 from labkit.patterns.saga.definition import Action, Call, Retry, Saga, Step, nothing_to_undo
 from labkit.patterns.saga.diagram import diagram
 from labkit.patterns.saga.errors import (
-    InvalidInput,
     KeyReused,
     Refused,
     SagaError,

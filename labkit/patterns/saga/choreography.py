@@ -11,11 +11,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from labkit.patterns._given import InvalidInput, valid_text
 from labkit.patterns.event_sourcing import Event, EventStore, RecordedEvent
 from labkit.patterns.saga import messages
 from labkit.patterns.saga.database import Database
-from labkit.patterns.saga.definition import INSIST, Retry, valid_name
-from labkit.patterns.saga.errors import InvalidInput
+from labkit.patterns.saga.definition import INSIST, Retry
 from labkit.patterns.saga.inbox import Inbox
 from labkit.patterns.saga.log import Notice
 from labkit.patterns.saga.outbox import Message, Outbox
@@ -54,7 +54,7 @@ class Participant:
         on_stuck: Callable[[Notice], object] | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.name = valid_name("name", name)
+        self.name = valid_text("name", name)
         self.store, self.database = store, database
         self.insist = insist
         self.inbox, self.outbox = Inbox(database), Outbox(database)
@@ -80,7 +80,7 @@ class Participant:
         an event to return, not an exception. It may be called again after a rollback: what it does outside
         the database (a call to a bank) needs the event's id as key. Raises InvalidInput.
         """
-        if valid_name("type", type) in self._reactions or not callable(reaction):
+        if valid_text("type", type) in self._reactions or not callable(reaction):
             raise InvalidInput(messages.BAD_REACTION.format(type=type, given=reaction))
         self._reactions[type] = reaction
 

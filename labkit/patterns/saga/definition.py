@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from labkit.patterns._given import InvalidInput, valid_count, valid_seconds, valid_text
 from labkit.patterns.saga import messages
-from labkit.patterns.saga.errors import InvalidInput
 
 Kind = Literal["compensable", "pivot", "retriable"]
 
@@ -72,7 +72,7 @@ class Step:
     retriable: bool = False
 
     def __post_init__(self) -> None:
-        valid_name("name", self.name)
+        valid_text("name", self.name)
         for what, given in (("action", self.action), ("compensation", self.compensation)):
             if given is None and what == "compensation":
                 continue
@@ -98,7 +98,7 @@ class Saga:
     """
 
     def __init__(self, name: str, steps: Collection[Step]) -> None:
-        self.name = valid_name("name", name)
+        self.name = valid_text("name", name)
         self.steps = tuple(steps)
         if not self.steps:
             raise InvalidInput(messages.NO_STEPS.format(saga=name))
@@ -141,9 +141,9 @@ class Retry:
     def __post_init__(self) -> None:
         valid_count("attempts", self.attempts)
         for name in ("first", "longest"):
-            if not _is_number(given := getattr(self, name)) or given < 0:
-                raise InvalidInput(messages.BAD_SECONDS.format(name=name, given=given))
-        if not _is_number(self.factor) or self.factor < 1:
+            valid_seconds(name, getattr(self, name), zero=True)
+        factor = self.factor
+        if not isinstance(factor, int | float) or not 1 <= factor < math.inf:
             raise InvalidInput(messages.BAD_FACTOR.format(given=self.factor))
 
     def delay(self, attempt: int, jitter: float) -> float:
@@ -152,30 +152,12 @@ class Retry:
         return jitter * min(self.longest, self.first * self.factor ** min(attempt - 1, 60))
 
 
-def valid_name(what: str, given: object) -> str:
-    """Return a text that says something. Raises InvalidInput."""
-    if not isinstance(given, str) or not given.strip():
-        raise InvalidInput(messages.BAD_NAME.format(what=what, given=given))
-    return given
-
-
-def valid_count(name: str, given: object) -> int:
-    """Return a whole number from 1 on. Raises InvalidInput."""
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise InvalidInput(messages.BAD_COUNT.format(name=name, given=given))
-    return given
-
-
 def to_json(what: str, given: object) -> str:
     """Return strict JSON, with sorted keys, so that equal data are equal texts. Raises InvalidInput."""
     try:
         return json.dumps(given, sort_keys=True, allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(messages.NOT_JSON.format(what=what, error=error)) from error
-
-
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
 
 
 RETRY = Retry()

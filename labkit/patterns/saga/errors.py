@@ -8,10 +8,6 @@ class SagaError(Exception):
     """Root of whatever this package raises."""
 
 
-class InvalidInput(SagaError, ValueError):
-    """Input that is refused at the door. Nothing was written."""
-
-
 class Refused(SagaError):
     """A definite no: the participant did nothing and, under this key, never will.
 

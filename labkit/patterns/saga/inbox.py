@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_text
 from labkit.patterns.saga import messages
 from labkit.patterns.saga.database import Database
-from labkit.patterns.saga.definition import to_json, valid_name
-from labkit.patterns.saga.errors import InvalidInput, KeyReused, Refused
+from labkit.patterns.saga.definition import to_json
+from labkit.patterns.saga.errors import KeyReused, Refused
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS inbox (
@@ -121,6 +122,6 @@ class Inbox:
 
 def _valid_key(key: object) -> None:
     try:
-        valid_name("key", key)
+        valid_text("key", key)
     except InvalidInput:
         raise InvalidInput(messages.BAD_KEY.format(given=key)) from None

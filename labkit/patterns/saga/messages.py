@@ -1,6 +1,5 @@
 """What a learner reads of this package on the screen, in one place."""
 
-BAD_NAME = "{what} vale {given!r}: se acepta un texto que no esté vacío."
 BAD_KEY = "La clave vale {given!r}: se acepta un texto que no esté vacío, el mismo en cada intento."
 BAD_FUNCTION = "{what} del paso «{step}» vale {given!r}: se acepta una función que reciba la llamada."
 COROUTINE = (
@@ -18,8 +17,6 @@ BAD_ORDER = (
     "En la saga «{saga}», el paso «{step}» ({kind}) va detrás de uno {before}: primero los que se compensan, "
     "luego un pivote como mucho, al final los que se reintentan."
 )
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de 1 en adelante."
-BAD_SECONDS = "{name} vale {given!r}: se acepta un número de segundos de 0 en adelante."
 BAD_FACTOR = "factor vale {given!r}: se acepta un número de 1 en adelante."
 NOT_JSON = "{what} no se puede guardar como JSON: {error}."
 NOT_A_SAGA = "{given!r} no es la definición de una saga: se acepta un Saga."

@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.patterns._given import InvalidInput, valid_text
 from labkit.patterns.saga import messages
-from labkit.patterns.saga.definition import INSIST, RETRY, Call, Retry, Saga, to_json, valid_name
-from labkit.patterns.saga.errors import InvalidInput, Refused, SagaError, TakenOver, UnknownSaga
+from labkit.patterns.saga.definition import INSIST, RETRY, Call, Retry, Saga, to_json
+from labkit.patterns.saga.errors import Refused, SagaError, TakenOver, UnknownSaga
 from labkit.patterns.saga.log import Notice, SagaLog
 from labkit.patterns.saga.machine import CALLS, Entry, Progress, State, can_turn_back, decide
 
@@ -86,7 +87,7 @@ class Orchestrator:
         """
         if name not in self.sagas:
             raise UnknownSaga(messages.NO_DEFINITION.format(saga=name))
-        saga = uuid.uuid4().hex if saga is None else valid_name("saga", saga)
+        saga = uuid.uuid4().hex if saga is None else valid_text("saga", saga)
         to_json("data", data)
         self.log.create(saga, name, Entry("started", detail={"data": data, "steps": self.sagas[name].shape}))
         return saga

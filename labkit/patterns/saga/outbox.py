@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.patterns._given import valid_count, valid_text
 from labkit.patterns.saga.database import Database
-from labkit.patterns.saga.definition import to_json, valid_count, valid_name
+from labkit.patterns.saga.definition import to_json
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -66,7 +67,7 @@ class Outbox:
         Raises InvalidInput; StorageError.
         """
         message = Message(
-            uuid.uuid4().hex if id is None else valid_name("id", id), valid_name("topic", topic), body
+            uuid.uuid4().hex if id is None else valid_text("id", id), valid_text("topic", topic), body
         )
         with self.database.transaction() as connection:
             connection.execute(

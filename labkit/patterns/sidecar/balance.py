@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from labkit.patterns._given import valid_count, valid_fraction, valid_seconds
 from labkit.patterns.discovery import RoundRobin
-from labkit.patterns.proxy.settings import fraction, positive_seconds, whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,10 @@ class Outlier:
     max_ejected: float = 0.5
 
     def __post_init__(self) -> None:
-        whole_number("failures", self.failures, 1)
-        positive_seconds("ejection", self.ejection)
-        positive_seconds("max_ejection", self.max_ejection)
-        fraction("max_ejected", self.max_ejected)
+        valid_count("failures", self.failures)
+        valid_seconds("ejection", self.ejection)
+        valid_seconds("max_ejection", self.max_ejection)
+        valid_fraction("max_ejected", self.max_ejected, zero=True)
 
 
 @dataclass(slots=True)

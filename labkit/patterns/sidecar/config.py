@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from labkit.patterns._given import valid_count, valid_seconds
 from labkit.patterns.proxy import Limits, Retries, Timeouts
-from labkit.patterns.proxy.settings import positive_seconds, whole_number
 from labkit.patterns.proxy.upstreams import service_url
 from labkit.patterns.sidecar import messages
 from labkit.patterns.sidecar.balance import Outlier
@@ -29,10 +29,10 @@ class CacheSettings:
     stale_if_error: float = 60.0
 
     def __post_init__(self) -> None:
-        whole_number("max_bytes", self.max_bytes, 1)
-        whole_number("max_entry", self.max_entry, 1)
+        valid_count("max_bytes", self.max_bytes)
+        valid_count("max_entry", self.max_entry)
         if self.stale_if_error != 0:
-            positive_seconds("stale_if_error", self.stale_if_error)
+            valid_seconds("stale_if_error", self.stale_if_error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class SidecarConfig:
         if not isinstance(self.prefix, str) or not self.prefix.startswith("/") or self.prefix.endswith("/"):
             raise ValueError(messages.BAD_PATH.format(name="prefix", given=self.prefix))
         if self.timeout is not None:
-            positive_seconds("timeout", self.timeout)
+            valid_seconds("timeout", self.timeout)
         for name, kind in _KINDS.items():
             given = getattr(self, name)
             if not isinstance(given, kind) and not (given is None and name in ("health", "cache")):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from labkit.patterns._given import valid_count, valid_fraction, valid_seconds
 from labkit.patterns.proxy import ProxyError
-from labkit.patterns.proxy.settings import fraction, positive_seconds, whole_number
 from labkit.patterns.sidecar import messages
 
 
@@ -31,11 +31,11 @@ class Fault:
         if (self.every is None) == (self.probability is None):
             raise ValueError(messages.BAD_WHEN)
         if self.every is not None:
-            whole_number("every", self.every, 1)
+            valid_count("every", self.every)
         if self.probability is not None:
-            fraction("probability", self.probability)
+            valid_fraction("probability", self.probability, zero=True)
         if self.delay is not None:
-            positive_seconds("delay", self.delay)
+            valid_seconds("delay", self.delay)
         if (self.status is not None and self.drop) or not (self.status or self.drop or self.delay):
             raise ValueError(messages.BAD_FAULT)
         if self.status is not None and (not isinstance(self.status, int) or not 400 <= self.status <= 599):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from labkit.patterns.proxy.settings import positive_seconds, whole_number
+from labkit.patterns._given import valid_count, valid_seconds
 from labkit.patterns.sidecar import messages
 
 _log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ class HealthCheck:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path.startswith("/"):
             raise ValueError(messages.BAD_PATH.format(name="path", given=self.path))
-        positive_seconds("interval", self.interval)
-        positive_seconds("timeout", self.timeout)
-        whole_number("fall", self.fall, 1)
-        whole_number("rise", self.rise, 1)
+        valid_seconds("interval", self.interval)
+        valid_seconds("timeout", self.timeout)
+        valid_count("fall", self.fall)
+        valid_count("rise", self.rise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from labkit.patterns._given import InvalidInput
 from labkit.patterns.discovery import AsyncDiscoveryClient, DiscoveryError
 from labkit.patterns.proxy import AccessLog, Call, Proxy, ProxyError, UpstreamFault, application, problem
 from labkit.patterns.proxy.accesslog import REQUEST_ID, request_id
@@ -89,7 +90,7 @@ class Sidecar:
             return
         try:
             found = await self._discovery.instances(self.config.discover)
-        except DiscoveryError:
+        except (DiscoveryError, InvalidInput):
             return
         urls = tuple(instance.url for instance in found)
         if urls != self._found:

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from labkit.patterns.tracing.checks import valid_function
+from labkit.patterns._given import valid_function
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from labkit.patterns._given import valid_count, valid_function, valid_seconds
 from labkit.patterns.tracing import messages
-from labkit.patterns.tracing.checks import positive_seconds, valid_count, valid_function
 from labkit.patterns.tracing.tracer import Span
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class BatchExporter:
         self.batch = valid_count("batch", batch)
         if batch > capacity:
             raise ValueError(messages.BAD_BATCH.format(given=batch, capacity=capacity))
-        self.interval = positive_seconds("interval", interval)
+        self.interval = valid_seconds("interval", interval)
         self._queue: deque[Span] = deque()
         self._changed = threading.Condition()
         self._worker: threading.Thread | None = None

@@ -1,11 +1,6 @@
 """What a learner reads of this package on the screen, in one place."""
 
-BAD_TEXT = "{name} vale {given!r}: se acepta un texto que no esté vacío."
-BAD_FUNCTION = "{name} vale {given!r}: se acepta algo que se pueda llamar."
-BAD_COUNT = "{name} vale {given!r}: se acepta un entero de 1 en adelante."
 BAD_BATCH = "batch vale {given!r}: se acepta hasta capacity, que vale {capacity}."
-BAD_POSITIVE = "{name} vale {given!r}: se acepta un número de segundos mayor que 0."
-BAD_FRACTION = "rate vale {given!r}: se acepta una fracción de 0 a 1."
 BAD_KIND = "kind vale {given!r}: se acepta {kinds}."
 BAD_PARENT = "parent vale {given!r}: se acepta un Span, un SpanContext o None (traza nueva)."
 BAD_LINK = "links contiene {given!r}: se acepta un Span, un SpanContext o un Link."

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from labkit.patterns._given import valid_seconds
 from labkit.patterns.tracing import messages
-from labkit.patterns.tracing.checks import positive_seconds
 from labkit.patterns.tracing.tracer import Event, Link, Span
 
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
@@ -71,7 +71,7 @@ class OtlpHttp:
         parts = urlsplit(url)
         self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port, self._path = parts.hostname or "", parts.port, parts.path or "/"
-        self._timeout = positive_seconds("timeout", timeout)
+        self._timeout = valid_seconds("timeout", timeout)
         self._headers = {**(headers or {}), "Content-Type": "application/json"}
 
     def __call__(self, spans: Sequence[Span]) -> None:

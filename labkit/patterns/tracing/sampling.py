@@ -7,7 +7,7 @@ follows it. A sampler is a function of the trace id and the parent (None: the tr
 
 from collections.abc import Callable
 
-from labkit.patterns.tracing.checks import valid_function, valid_rate
+from labkit.patterns._given import valid_fraction, valid_function
 from labkit.patterns.tracing.w3c import SpanContext
 
 Sampler = Callable[[str, SpanContext | None], bool]
@@ -30,7 +30,7 @@ def ratio(rate: float) -> Sampler:
     the traces of a smaller rate are among those of a larger one. The bits are those of OpenTelemetry's
     TraceIdRatioBased in Python: the last eight bytes.
     """
-    bound = round(valid_rate(rate) * 2**64)
+    bound = round(valid_fraction("rate", rate, zero=True) * 2**64)
 
     def by_trace_id(trace_id: str, parent: SpanContext | None) -> bool:
         return int(trace_id[16:], 16) < bound

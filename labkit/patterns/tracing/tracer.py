@@ -18,8 +18,8 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, get_args
 
+from labkit.patterns._given import valid_function, valid_text
 from labkit.patterns.tracing import messages
-from labkit.patterns.tracing.checks import valid_function, valid_text
 from labkit.patterns.tracing.sampling import Sampler, parent_based
 from labkit.patterns.tracing.w3c import RANDOM, SAMPLED, SpanContext, is_key, with_entry
 
