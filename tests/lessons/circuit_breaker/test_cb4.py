@@ -47,6 +47,12 @@ WRONG = {
         'archivo.write(f"{suceso.machine} {suceso.previous.upper()} {suceso.state.upper()}\\n")',
         "como los escribe el circuito",
     ),
+    "in Spanish": ("{suceso}", "{suceso.machine} cerrado abierto", "el estado anterior y el nuevo, como los escribe el circuito"),
+    "only the openings": (
+        "isinstance(suceso, StateChange)",
+        'isinstance(suceso, StateChange) and suceso.state == "open"',
+        "«pagos» pasó de open a half-open y en su sitio está la línea",
+    ),
     "twice": (
         "breaker.add_listener(anotar)",
         "breaker.add_listener(anotar)\n    breaker.add_listener(lambda s: anotar(s))",

@@ -67,6 +67,11 @@ WRONG = {
         _REGISTERS.replace("with self.candado", "if True"),
         "Un hilo se paró a medio camino",
     ),
+    "calls inside the lock": (
+        "valor = funcion()",
+        "with self.candado:\n                valor = funcion()",
+        "¿qué retiene la llamada",
+    ),
     "a falsy result is a failure": (
         'resultado = "bien"',
         'resultado = "bien" if valor else "mal"',

@@ -44,6 +44,10 @@ STORY.stories(
             "El circuito se quedó abierto: ¿adelantas el reloj después de cada llamada, y sigues llamando?",
         ),
         (
+            lambda d: isinstance(d.found.value, list | tuple) and not all(isinstance(each, str | None) for each in d.found.value),
+            "Se pide el nombre del estado, no el cambio entero.",
+        ),
+        (
             lambda d: isinstance(d.found.value, list | tuple) and not _has(d.found.value[:1], "closed"),
             "¿Con qué estado empieza el circuito?",
         ),
@@ -54,6 +58,7 @@ STORY.stories(
     ],
     think="¿Cuántas llamadas fallan ahí, con qué umbral, y qué hace el circuito con cada una?",
     situation="con varios números de fallos",
+    late="¿adelantas el reloj después de cada llamada, y es el reloj de tu circuito?",
 )
 
 

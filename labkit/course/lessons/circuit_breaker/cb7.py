@@ -106,6 +106,14 @@ HALF_OPEN.stories(
 )
 
 
+@HALF_OPEN.case("con una llamada dentro")
+def others_are_told_at_once(case: Case, half_open: Any) -> None:
+    circuit = half_open(1, 1)
+    told = circuit.llamar(lambda: case.eventually(case.start(circuit.permitir).done))
+    waits = "con una llamada dentro, permitir() no contesta a otro hilo: ¿qué retiene la llamada mientras se ejecuta la función?"
+    case.expect(told, waits)
+
+
 HALF_OPEN.races(
     Model,
     Overtaking("1, 1", ("permitir()",), ("permitir()",), think="¿Qué pasa entre mirar si hay permiso y ocuparlo?"),

@@ -62,6 +62,8 @@ class Office(Scene):
         for line, change in zip(lines, changes, strict=False):
             if problem := line_problem(line, change):
                 told = "«{}» pasó de {} a {}".format(*change)
+                if any(not line_problem(line, other) for other in changes):
+                    self.fail(f"{told} y en su sitio está la línea {shown(line.strip())}: ¿qué cambios anotas?")
                 self.fail(f"{told} y la línea dice {shown(line.strip())}: {problem}")
         text = f"hubo {many(len(changes), 'cambio')} y el archivo tiene {many(len(lines), 'línea')}"
         if len(lines) > len(changes):
@@ -104,7 +106,7 @@ def line_problem(line: str, change: Change) -> str:
     words = _STATES.findall(text.replace(name, ""))
     found = [re.sub("[_ ]", "-", each.lower()) for each in words]
     if name not in text or not {previous, state} <= set(found):
-        return "se piden el nombre, el estado anterior y el nuevo"
+        return "se piden el nombre, el estado anterior y el nuevo, como los escribe el circuito"
     if not {previous, state} <= set(words):
-        return "los estados se piden escritos como los escribe el circuito"
+        return "los estados se piden como los escribe el circuito"
     return "" if found.index(previous) < found.index(state) else "¿cuál es el anterior, y cuál el nuevo?"
