@@ -4,7 +4,7 @@ from answers import Master
 
 CB3 = Master(
     "CB-3",
-    run=("cb-3-fallos",),
+    run=("cb-3-medir-umbral",),
     same={
         "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 3, 3, 5, 20, 50)}": "another choice of thresholds",
         "tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 3, 5, 20, 50)} → tabla_umbral = {n: medir_umbral(n) for n in (1, 2, 4, 5, 20, 50)}": "another choice of thresholds",

@@ -3,7 +3,9 @@
 from answers import Master
 
 CB6 = Master(
-    "CB-6", run=("cb-6-caidas",), same={"esperas = (1, 10, 20, 60) → esperas = (1, 10, 21, 60)": "a wait of one's own choice"}
+    "CB-6",
+    run=("cb-6-medir-espera",),
+    same={"esperas = (1, 10, 20, 60) → esperas = (1, 10, 21, 60)": "a wait of one's own choice"},
 )
 _TABLE = 'for carga in ("alta", "baja")}'
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from labkit.course.lessons.circuit_breaker import bench
+from labkit.course.lessons.circuit_breaker.bench import Make
 from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.wording import kind, shown
-from labkit.patterns.circuit_breaker import CircuitBreaker
 
 LIBRARIES = ("pybreaker", "circuitbreaker")
-WRITTEN = ("tardio", "ignorada", "entrada")
+WRITTEN = {
+    "tardio": "¿cuándo se abre tu circuito, y cómo acaba la llamada que empezó antes?",
+    "ignorada": "¿cuántos fallos hay, dónde va el ValueError y qué dice si se abrió?",
+    "entrada": "¿qué umbral le das, y qué contestas si lo acepta?",
+}
 AUDIT = Exercise(
     "CB-8",
-    given=("en_paralelo", "una_prueba", "hora_atrasada"),
     writes=(*WRITTEN, "tabla_auditoria", "ninguna_cumple"),
     call=tuple(f"{name}(nuevo)" for name in WRITTEN),
     deadline=20,
 )
-INVARIANTS = ("en paralelo", "una prueba", "reloj", "tardío", "ignorada", "entrada")
-Make = Callable[..., Any]
+INVARIANTS = (*bench.GIVEN, "tardío", "ignorada", "entrada")
 
 
 class Naive:
@@ -57,26 +60,20 @@ class Naive:
 def _circuits() -> dict[str, Make]:
     """Return factories of circuits that hold all three invariants, and one for each flaw."""
 
-    def of_labkit(umbral: int = 3, espera: float = 60) -> CircuitBreaker:
-        return CircuitBreaker(fail_threshold=umbral, reset_timeout=espera, ignore=ValueError)
-
     def naive(flaw: str) -> Make:
         return lambda umbral=3, espera=60: Naive(flaw, umbral)
 
-    return {"el de labkit": of_labkit, "uno bueno": naive(""), **{flaw: naive(flaw) for flaw in WRITTEN}}
+    return {"el de labkit": bench.CIRCUITS["labkit"], "uno bueno": naive(""), **{flaw: naive(flaw) for flaw in WRITTEN}}
 
 
 @AUDIT.case("con tus experimentos", raised="¿qué recibe un experimento, y qué devuelve pase lo que pase?")
 def experiments_tell_good_from_bad(case: Case, *things: Any) -> None:
-    written = dict(zip(case.exercise.arguments, things, strict=True))
-    for name in WRITTEN:
+    for (name, think), experiment in zip(WRITTEN.items(), things, strict=False):
         for circuit, make in _circuits().items():
-            found, right = written[name](make), circuit != name
+            found, right = experiment(make), circuit != name
             case.expect(isinstance(found, bool), f"{name}(nuevo) devolvió {kind(found)}: se pide True o False")
             what = "que no lo cumple" if circuit == name else "que cumple los seis"
-            case.expect(
-                found is right, f"{name}, con un circuito {what}, devolvió {found}: ¿qué provoca tu experimento, y en qué orden?"
-            )
+            case.expect(found is right, f"{name}, con un circuito {what}, devolvió {found}: {think}")
 
 
 def _plain(name: object) -> str:
@@ -105,21 +102,6 @@ def table_is_complete(case: Case, *things: Any) -> None:
             )
 
 
-@functools.cache
-def _libraries() -> dict[str, Make]:
-    import circuitbreaker  # type: ignore[import-untyped]
-    import pybreaker
-
-    return {
-        "pybreaker": lambda umbral=3, espera=60: pybreaker.CircuitBreaker(
-            fail_max=umbral, reset_timeout=espera, exclude=[ValueError]
-        ),
-        "circuitbreaker": lambda umbral=3, espera=60: circuitbreaker.CircuitBreaker(
-            umbral, espera, expected_exception=lambda type_, error: not issubclass(type_, ValueError)
-        ),
-    }
-
-
 @AUDIT.case("con tu conclusión")
 def conclusion_follows(case: Case, *things: Any) -> None:
     *_, table, none = things
@@ -135,12 +117,11 @@ def conclusion_follows(case: Case, *things: Any) -> None:
     case.expect(wanted <= said, "según tu tabla, falta en ninguna_cumple un invariante que no cumple ninguna")
 
 
-@AUDIT.case("al repetir tus experimentos", raised="¿cambiaste los tres experimentos dados? Ejecuta sus celdas otra vez")
+@AUDIT.case("al repetir tus experimentos")
 def table_was_measured(case: Case, *things: Any) -> None:
     rows = {_plain(name): row for name, row in things[-2].items()}
-    makers = _libraries()
-    for name, experiment in zip(INVARIANTS, things, strict=False):
-        found = case.at_once([functools.partial(experiment, make) for make in makers.values()])
-        for library, holds in zip(makers, found, strict=True):
+    for name, experiment in zip(INVARIANTS, (*bench.GIVEN.values(), *things), strict=False):
+        found = case.at_once([partial(experiment, bench.CIRCUITS[library]) for library in LIBRARIES])
+        for library, holds in zip(LIBRARIES, found, strict=True):
             what = f"«{name}», {library}: al repetirlo no sale lo que dice tu tabla. ¿Con qué fábrica lo ejecutaste?"
             case.expect(holds == rows[_plain(name)][library], what)
