@@ -95,7 +95,6 @@ WRONG_B = {
     "another wait": ("reset_timeout=10", "reset_timeout=30", "¿Cuánto espera"),
     "half the time": ("reloj.advance(10)", "reloj.advance(5)", "¿Cuánto espera"),
     "no clock": (", clock=reloj", "", "¿adelantas el reloj después de cada llamada, y es el reloj de tu circuito?"),
-    "never wound": ("reloj.advance(10)", "pass", "¿adelantas el reloj después de cada llamada"),
     "the changes": ("[cambio.state for cambio in breaker.changes]", "breaker.changes", "no el cambio entero"),
     "only the last": ("for cambio in breaker.changes]", "for cambio in breaker.changes[-1:]]", ""),
     "without the first": ("for cambio in breaker.changes]", "for cambio in breaker.changes[1:]]", "¿Con qué estado empieza"),
