@@ -45,7 +45,7 @@ lab: $(COURSE)  ## open the course in JupyterLab (ARGS="--no-browser --port=8899
 	$(PY) -m labkit lab $(ARGS)
 
 test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a browser (ARGS="-k journal")
-	$(PY) -m pytest $(TESTS) -m "not soak" -n 3 --dist loadfile --no-loadscope-reorder \
+	$(PY) -m pytest $(TESTS) -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder \
 	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
 
 soak: $(READY) $(GRADING)/.ready  ## endurance at full length: a quarter of an hour

@@ -29,9 +29,10 @@ from labkit.service import GRACE, Group, Service, mismatch, seconds, stop_at_onc
 
 
 class Roster:
-    """Every service of this kernel, also those that were stopped; instances of groups one by one.
+    """Every service of a kernel, also those that were stopped; instances of groups one by one.
 
-    Iterates over services; by name it gives a service, an instance or a group.
+    Iterates over services; by name it gives a service, an instance or a group. A name stands for one thing in
+    one roster: a test has a roster of its own (`labkit.pytest_plugin`).
     """
 
     def __init__(self) -> None:
@@ -87,6 +88,121 @@ class Roster:
 
     # changing
 
+    def serve(
+        self,
+        app: Any,
+        *,
+        name: str | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        replicas: int | None = None,
+        grace: float = GRACE,
+        isolation: Isolation = "thread",
+    ) -> Any:
+        """Serve an application in the background; returns when it answers.
+
+        `app`: a Flask or other WSGI application, an `aiohttp.web.Application`, a coroutine that makes one,
+        or a factory of either (called without arguments, or with the instance's name if it takes one).
+        `name`: what it is called; serving the name again replaces it on its port. Without a name it gets the
+        application's own (`Flask("pagos")`), the factory's, or a number.
+        `port`: 0 takes a free one, or the one its predecessor had.
+        `host`: 127.0.0.1 unless others must get in.
+        `replicas`: that many instances `name-1`, `name-2`…, each made by the factory; with a port, they
+        take that one and the following.
+        `grace`: seconds that requests in flight get when it is stopped.
+        `isolation`: `"thread"`, in this kernel; or `"process"`, in a process of its own, and then `app` is
+        `"module:application"` or `"module:factory"`, found as an import here would find it.
+
+        Returns a Service, or a Group when `replicas` is given. Raises NotAnApp (a TypeError), BadPort and
+        BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
+        the other kind, and what the application itself raises while it starts (from another process as
+        StartupFailed, with its traceback); then nothing is left running.
+        """
+        try:
+            entry = self._entry(
+                app, name=name, port=port, host=host, replicas=replicas, grace=grace, isolation=isolation
+            )
+            self.place(entry)
+        except BaseException:
+            if inspect.iscoroutine(app):
+                app.close()  # else Python warns, later and in another cell, that it was never awaited
+            raise
+        return entry
+
+    def _entry(
+        self,
+        app: Any,
+        *,
+        name: str | None,
+        port: int,
+        host: str,
+        replicas: int | None,
+        grace: float,
+        isolation: Isolation,
+    ) -> Service | Group:
+        """Make what `serve` is to start; refuse here, before anything is stopped, what can be refused."""
+        recipe = recognise(app, isolation)
+        seconds(grace)
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+            raise BadPort(port)
+        if host == "localhost":  # which on some systems is ::1 first, and calls to 127.0.0.1 are refused
+            host = "127.0.0.1"
+        if name is not None and (not isinstance(name, str) or not name.strip()):
+            raise BadArgument(messages.BAD_NAME.format(name=name))
+        name = name or self._own_name(app, recipe, port)
+        group = self.group_of(name)
+        if group is not None:
+            raise NameInUse(messages.NAME_IN_GROUP.format(name=name, group=group.name))
+        if not recipe.can_repeat:  # the same application in a cell that is run again
+            raise NotRestartable(messages.NOT_RESTARTABLE.format(name=name))
+        old = self.entry(name)
+        expected = old.kind if old is not None and old.running else None
+        if "process" in (
+            expected,
+            recipe.kind,
+        ):  # who moves a service into a process, or back, means that one
+            expected = None
+        if expected is not None and recipe.kind not in (None, expected):
+            raise KindMismatch(mismatch(name, expected, recipe.kind))
+        recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
+        if replicas is None:
+            return Service(recipe, name, host=host, port=port, grace=grace)
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
+            raise BadArgument(messages.BAD_REPLICAS.format(replicas=replicas))
+        if not recipe.is_factory:
+            raise WrongType(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
+        if port and port + replicas - 1 > 65535:
+            raise BadPort(port + replicas - 1)
+        members = []
+        for number in range(replicas):
+            each = recognise(app, isolation)
+            each.kind = recipe.kind
+            member = Service(
+                each, f"{name}-{number + 1}", host=host, port=port + number if port else 0, grace=grace
+            )
+            alone = self.entry(member.name)
+            if alone is not None and alone.running:
+                raise NameInUse(messages.NAME_ALONE.format(name=member.name))
+            members.append(member)
+        return Group(name, members)
+
+    def _own_name(self, app: Any, recipe: Recipe, port: int) -> str:
+        """Return a name for what was served without one: its own, else by port, else a number.
+
+        `Flask(__name__)` is called `__main__` in every cell of every notebook, so that is no name.
+        """
+        if isinstance(recipe.given, Program) and recipe.given.target is not None:
+            return recipe.given.target.partition(":")[0].rpartition(".")[2]
+        own = getattr(app, "__name__", None) if recipe.is_factory else getattr(app, "name", None)
+        if isinstance(own, str) and own.isprintable() and own[:1].isalnum():  # no __main__ and no <lambda>
+            return own
+        if port:
+            return messages.UNNAMED.format(number=port)
+        number = 1
+        while self.entry(messages.UNNAMED.format(number=number)) is not None:
+            number += 1
+        return messages.UNNAMED.format(number=number)
+
     def place(self, entry: Service | Group) -> None:
         """Start what was made and keep it, in place of what has its name: that is stopped first.
 
@@ -126,99 +242,7 @@ if hasattr(os, "register_at_fork"):
 # On a graceful end of the interpreter, let clean-up hooks run. Threads are daemons: nothing waits for them.
 atexit.register(ROSTER.stop_all, 0)
 
-
-def serve(
-    app: Any,
-    *,
-    name: str | None = None,
-    port: int = 0,
-    host: str = "127.0.0.1",
-    replicas: int | None = None,
-    grace: float = GRACE,
-    isolation: Isolation = "thread",
-) -> Any:
-    """Serve an application in the background; returns when it answers.
-
-    `app`: a Flask or other WSGI application, an `aiohttp.web.Application`, a coroutine that makes one, or
-    a factory of either (called without arguments, or with the instance's name if it takes one).
-    `name`: what it is called; serving the name again replaces it on its port. Without a name it gets the
-    application's own (`Flask("pagos")`), the factory's, or a number.
-    `port`: 0 takes a free one, or the one its predecessor had. `host`: 127.0.0.1 unless others must get in.
-    `replicas`: that many instances `name-1`, `name-2`…, each made by the factory; with a port, they take
-    that one and the following.
-    `grace`: seconds that requests in flight get when it is stopped.
-    `isolation`: `"thread"`, in this kernel; or `"process"`, in a process of its own, and then `app` is
-    `"module:application"` or `"module:factory"`, found as an import here would find it.
-
-    Returns a Service, or a Group when `replicas` is given. Raises NotAnApp (a TypeError), BadPort and
-    BadHost (ValueErrors), PortInUse and PortForbidden (OSErrors), KindMismatch where the name belongs to
-    the other kind, and what the application itself raises while it starts (from another process as
-    StartupFailed, with its traceback); then nothing is left running.
-    """
-    try:
-        entry = _entry(
-            app, name=name, port=port, host=host, replicas=replicas, grace=grace, isolation=isolation
-        )
-        ROSTER.place(entry)
-    except BaseException:
-        if inspect.iscoroutine(app):
-            app.close()  # else Python warns, later and in another cell, that it was never awaited
-        raise
-    return entry
-
-
-def _entry(
-    app: Any,
-    *,
-    name: str | None,
-    port: int,
-    host: str,
-    replicas: int | None,
-    grace: float,
-    isolation: Isolation,
-) -> Service | Group:
-    """Make what `serve` is to start; refuse here, before anything is stopped, what can be refused."""
-    recipe = recognise(app, isolation)
-    seconds(grace)
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise BadPort(port)
-    if host == "localhost":  # which on some systems is ::1 first, and calls to 127.0.0.1 are refused
-        host = "127.0.0.1"
-    if name is not None and (not isinstance(name, str) or not name.strip()):
-        raise BadArgument(messages.BAD_NAME.format(name=name))
-    name = name or _own_name(app, recipe, port)
-    group = ROSTER.group_of(name)
-    if group is not None:
-        raise NameInUse(messages.NAME_IN_GROUP.format(name=name, group=group.name))
-    if not recipe.can_repeat:  # the same application in a cell that is run again
-        raise NotRestartable(messages.NOT_RESTARTABLE.format(name=name))
-    old = ROSTER.entry(name)
-    expected = old.kind if old is not None and old.running else None
-    if "process" in (expected, recipe.kind):  # who moves a service into a process, or back, means that one
-        expected = None
-    if expected is not None and recipe.kind not in (None, expected):
-        raise KindMismatch(mismatch(name, expected, recipe.kind))
-    recipe.kind = recipe.kind or expected  # what a factory makes shows when it is called
-    if replicas is None:
-        return Service(recipe, name, host=host, port=port, grace=grace)
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
-        raise BadArgument(messages.BAD_REPLICAS.format(replicas=replicas))
-    if not recipe.is_factory:
-        raise WrongType(messages.REPLICAS_NEED_FACTORY.format(replicas=replicas))
-    if port and port + replicas - 1 > 65535:
-        raise BadPort(port + replicas - 1)
-    members = []
-    for number in range(replicas):
-        each = recognise(app, isolation)
-        each.kind = recipe.kind
-        member = Service(
-            each, f"{name}-{number + 1}", host=host, port=port + number if port else 0, grace=grace
-        )
-        alone = ROSTER.entry(member.name)
-        if alone is not None and alone.running:
-            raise NameInUse(messages.NAME_ALONE.format(name=member.name))
-        members.append(member)
-    return Group(name, members)
+serve = ROSTER.serve
 
 
 def services() -> Roster:
@@ -238,21 +262,3 @@ def _inherit(old: Service | Group, new: Service | Group) -> None:
     for predecessor, successor in zip(before, after, strict=False):
         if successor.port == 0:
             successor.port = predecessor.port
-
-
-def _own_name(app: Any, recipe: Recipe, port: int) -> str:
-    """Return a name for what was served without one: its own, else by port, else a number.
-
-    `Flask(__name__)` is called `__main__` in every cell of every notebook, so that is no name.
-    """
-    if isinstance(recipe.given, Program) and recipe.given.target is not None:
-        return recipe.given.target.partition(":")[0].rpartition(".")[2]
-    own = getattr(app, "__name__", None) if recipe.is_factory else getattr(app, "name", None)
-    if isinstance(own, str) and own.isprintable() and own[:1].isalnum():  # no __main__ and no <lambda>
-        return own
-    if port:
-        return messages.UNNAMED.format(number=port)
-    number = 1
-    while ROSTER.entry(messages.UNNAMED.format(number=number)) is not None:
-        number += 1
-    return messages.UNNAMED.format(number=number)

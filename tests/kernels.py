@@ -6,7 +6,6 @@ import contextlib
 import os
 import queue
 import re
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,9 +117,3 @@ def kernel(*, loaded: bool = True, env: dict[str, str] | None = None) -> Iterato
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import random
 import re
 import socket
 import sys
@@ -76,13 +77,19 @@ def can_bind(port: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    return free_ports(1)
 
 
 def free_ports(count: int, first: int | None = None) -> int:
-    """The first of so many ports in a row that are free: from `first` on, or anywhere."""
-    firsts = iter(free_port, 0) if first is None else itertools.count(first, count)
+    """The first of so many ports in a row that are free: from `first` on, or anywhere.
+
+    Anywhere is below the ports that systems give to connections and to port 0: one of those could be taken
+    before the test has bound it.
+    """
+    if first is None:
+        firsts = iter(lambda: random.SystemRandom().randrange(24_000, 32_000 - count), 0)
+    else:
+        firsts = itertools.count(first, count)
     return next(port for port in firsts if all(can_bind(port + number) for number in range(count)))
 
 

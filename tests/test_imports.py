@@ -20,7 +20,7 @@ FLOORS = {
     **dict.fromkeys(["journal", "journal_file", "entries", "traces", "client_hooks", "patching"], 0),
     "servers": 1,
     **dict.fromkeys(["service", "roster", "display", "background"], 2),
-    **dict.fromkeys(["exercises", "lens", "kernel"], 3),
+    **dict.fromkeys(["exercises", "lens", "kernel", "pytest_plugin"], 3),
     "course": 4,
     "__main__": 5,
 }
@@ -144,10 +144,12 @@ def test_every_way_to_import_is_seen(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("program", ["import labkit", "import labkit; labkit.serve"])
+@pytest.mark.parametrize(
+    "program", ["import labkit", "import labkit; labkit.serve", "import labkit.pytest_plugin"]
+)
 def test_import_labkit_loads_nothing_heavy(program: str) -> None:
     heavy = {"matplotlib", "pandas", "numpy", "opentelemetry"}
-    if program == "import labkit":
+    if program != "import labkit; labkit.serve":
         heavy |= {"flask", "aiohttp", "werkzeug", "requests", "IPython"}
     code = f"import sys; {program}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

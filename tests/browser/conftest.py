@@ -33,8 +33,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Of a module and no longer: while they last, other tests of this process find children of its own, which they
 # count, and an event loop that runs in their thread.
 @pytest.fixture(scope="module")
-def address(chromium: str, work: Path) -> Iterator[str]:
-    with jupyterlab(work, work.parent / "home") as address:
+def address(chromium: str, work: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with jupyterlab(work, tmp_path_factory.mktemp("homes") / "home") as address:
         yield address
 
 

@@ -15,7 +15,12 @@ from lab import NOTEBOOKS, Lab, errors_in, jupyterlab, not_run
 
 pytestmark = pytest.mark.limit(180)
 
-LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+# The panel and a drawing of Mermaid's are in these two; every lesson's cells run under nbval as well.
+OFTEN = ("00_inicio", "04_sidecar")
+LESSONS = [
+    pytest.param(lesson, id=lesson.stem, marks=() if lesson.stem in OFTEN else pytest.mark.soak)
+    for lesson in sorted(NOTEBOOKS.glob("*.ipynb"))
+]
 
 
 def write(path: Path, *sources: str) -> str:
@@ -25,7 +30,7 @@ def write(path: Path, *sources: str) -> str:
     return path.name
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.stem)
+@pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_runs_from_top_to_bottom(lab: Lab, lesson: Path) -> None:
     with take_fixed_ports() if lesson.stem == "00_inicio" else nullcontext():
         lab.open(lesson.name)

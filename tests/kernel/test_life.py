@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from kernels import Kernel, free_port, kernel
+from kernels import Kernel, kernel
+from support import free_port
 
 SERVE = """
 import flask, threading, time

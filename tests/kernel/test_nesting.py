@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from kernels import Kernel, free_port, kernel
+from kernels import Kernel, kernel
+from support import free_port
 
 
 @pytest.fixture(scope="module")

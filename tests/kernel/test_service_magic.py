@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 import requests
-from kernels import Kernel, free_port, kernel
-from support import can_bind, eventually, refused
+from kernels import Kernel, kernel
+from support import can_bind, eventually, free_port, refused
 
 from labkit.errors import BadArgument
 from labkit.kernel import messages

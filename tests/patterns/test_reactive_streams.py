@@ -654,6 +654,7 @@ def test_waiting_for_each_other_is_an_error_and_not_a_hang() -> None:
         run_virtually(main())
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_what_never_would_also_where_a_loop_is_running() -> None:
     ended = threading.Event()
 

@@ -16,8 +16,8 @@ from typing import Any
 import nbformat
 import pytest
 import requests
-from kernels import ROOT, Cell, Kernel, free_port, kernel
-from support import can_bind, eventually, free_ports, soak
+from kernels import ROOT, Cell, Kernel, kernel
+from support import can_bind, eventually, free_port, free_ports, soak
 
 WARM = 5  # rounds after which nothing may grow any more
 # Between the 5th round and the last. What a round leaves is measured near 100 objects (IPython's history) and
