@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import textwrap
 import types
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ def shown(thing: object, most: int = 80) -> str:
 def described(error: BaseException) -> str:
     """Return an error's name and text on one line, also when its `__str__` is broken."""
     name = type(error).__name__
+    if getattr(builtins, name, type(error)) is not type(error):  # requests.ConnectionError is not Python's
+        name = f"{type(error).__module__.partition('.')[0]}.{name}"
     try:
         text = " ".join(str(error).split())
     except Exception:

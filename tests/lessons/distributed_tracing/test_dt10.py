@@ -37,7 +37,7 @@ WRONG = {
     "a short limit of its own": ("timeout=limite", "timeout=0.02", "¿qué límite lleva cada llamada?"),
     "a long limit of its own": ("timeout=limite", "timeout=1", "¿qué límite lleva cada llamada?"),
     "only refused": ("requests.RequestException", "requests.ConnectionError", "lanzó ReadTimeout"),
-    "only hung": ("requests.RequestException", "requests.Timeout", "lanzó ConnectionError"),
+    "only hung": ("requests.RequestException", "requests.Timeout", "lanzó requests.ConnectionError"),
     "the first failure ends it": (
         '                estados[nombre] = "sin respuesta"\n',
         '                estados[nombre] = "sin respuesta"\n                break\n',

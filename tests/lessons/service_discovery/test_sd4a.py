@@ -23,6 +23,7 @@ WRONG_A = {
     "no return": ("return app\n", "pass\n", "¿falta el return?"),
     "another path": ('"/health"', '"/salud"', "GET /health contestó 404"),
     "no default": ('app.config.get("AVERIADA")', 'app.config["AVERIADA"]', "KeyError"),
+    "the other way round": ("if app.config.get", "if not app.config.get", "nadie la ha averiado"),
     "another name": ("servicio_envios(name)", "servicio_envios('x')", "¿con qué nombre creas la aplicación?"),
     "always well": ('if app.config.get("AVERIADA")', "if False", "¿cuándo miras app.config"),
     "is True": ('app.config.get("AVERIADA")', 'app.config.get("AVERIADA") is True', "con AVERIADA='sí'"),
@@ -78,7 +79,7 @@ RIGHT_B = {
 _TEST = 'requests.get(f"{url}/health", timeout=1).status_code == 200'
 WRONG_B = {
     "another path": ("/health", "/stock/42", "se pregunta en /health"),
-    "no try": ("except requests.RequestException", "except ZeroDivisionError", "lanzó ConnectionError"),
+    "Python's own": ("except requests.RequestException", "except ConnectionError", "lanzó requests.ConnectionError"),
     "gives up": (
         "return [url for url in urls if sana(url)]",
         "return list(urls) if all(map(sana, urls)) else []",

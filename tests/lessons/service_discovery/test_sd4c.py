@@ -40,6 +40,16 @@ WRONG_C = {
         "vivas = [u for u in conocidas if '//127.0.0.1:9' != u[5:]]",
         "la que contesta 503",
     ),
+    "asks with the lock": (
+        "conocidas = registro.todas()\n        vivas = sanas(conocidas)",
+        "with registro.candado:\n            conocidas = list(registro.urls)\n            vivas = sanas(conocidas)",
+        "¿cuánto tiempo tienes el candado?",
+    ),
+    "the lock twice": (
+        "for url in conocidas:",
+        "for url in registro.candado.acquire() and conocidas:",
+        "vigilar no suelta el candado",
+    ),
     "reads twice": ("for url in conocidas:", "for url in registro.todas():", "¿qué lista decide"),
     "a blacklist": (
         "vivas = sanas(conocidas)",

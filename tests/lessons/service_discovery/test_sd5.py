@@ -21,7 +21,10 @@ RIGHT = {
             def vivas(self):
                 self._limpiar()
                 return tuple(self.desde)
-        """
+        """,
+    "the last registered comes last": SD5.changed(
+        "def registrar(self, url):\n        ", "def registrar(self, url):\n        self.vence.pop(url, None)\n        "
+    ),
 }
 WRONG = {
     "its end included": ("ahora < fin", "ahora <= fin", "se esperaba False. ¿Estaba"),
@@ -36,7 +39,7 @@ WRONG = {
     "no second registration": (
         "def registrar(self, url):\n        ",
         "def registrar(self, url):\n        if url in self.vivas(): return\n        ",
-        "registrar('a')",
+        "¿desde cuándo lo cuentas",
     ),
     "thirty": ("self.reloj() + self.ttl\n\n", "self.reloj() + 30\n\n", "¿Usas el ttl que te dieron?"),
     "the clock not called": ("ahora = self.reloj()", "ahora = self.reloj", "lanzó TypeError"),

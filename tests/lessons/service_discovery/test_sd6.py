@@ -73,6 +73,13 @@ WRONG = {
         "respuesta.raise_for_status(); requests.get(respuesta.url)",
         "24] veces al registro",
     ),
+    "another list": ("/instancias/envios", "/buscar/envios", "¿en qué ruta contesta el registro"),
+    "posts": (_INSTANCE, _INSTANCE.replace("get", "post"), "la respuesta es 405"),
+    "Python's own": (
+        "except requests.RequestException:\n                c",
+        "except ConnectionError:\n                c",
+        "lanzó requests.C",
+    ),
     "no path": (_INSTANCE, 'requests.get(url + "/stock/42", timeout=1)', "se pidieron /stock/0 a /stock/11"),
     "no last list": (
         "except requests.RequestException:\n            pass",

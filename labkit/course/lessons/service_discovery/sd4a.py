@@ -16,7 +16,8 @@ _LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devo
 def well(case: Case, make: Any) -> None:
     service = case.serve(flask_app(case, make, "envios-prueba"))
     health = get(case, service, "/health").status_code
-    case.equal(health, 200, "GET /health contestó {found} con la instancia bien: ¿existe la ruta?")
+    ask = "¿existe la ruta?" if health == 404 else "nadie la ha averiado; ¿qué contestas entonces?"
+    case.equal(health, 200, "GET /health contestó {found} con la instancia bien: " + ask)
     stock = get(case, service, "/stock/42")
     case.equal(stock.status_code, 200, "GET /stock/42 contestó {found}: la salud se añade, lo demás sigue igual")
     name = (json_object(stock) or {}).get("instancia")

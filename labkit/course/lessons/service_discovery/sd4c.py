@@ -63,7 +63,10 @@ def goes_on(watch: Watch) -> None:
 def is_not_alone(watch: Watch) -> None:
     newcomer, leaver = watch.instance("nueva").url, watch.instance("se va").url
 
+    held: list[bool] = []
+
     def meanwhile() -> None:
+        held.append(watch.registro.held(0.5))
         watch.registro.registrar(newcomer)
         watch.registro.quitar(leaver)
 
@@ -73,6 +76,10 @@ def is_not_alone(watch: Watch) -> None:
     watch.until(lambda: DEAD not in registry.urls, "la muerta sigue en el registro")
     watch.finish.set()
     watch.eventually(watch.future.done)  # it may be about to change more: let it come to the end of its round
+    watch.expect(
+        not any(held),
+        "mientras una instancia contestaba, otro hilo no pudo usar el registro: ¿cuánto tiempo tienes el candado?",
+    )
     watch.expect(
         newcomer in registry.urls, "una instancia se registró mientras revisabas y la perdiste: ¿qué lista decide a quién quitas?"
     )

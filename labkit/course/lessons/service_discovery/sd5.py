@@ -51,6 +51,11 @@ def _after(word: str) -> Callable[[Difference], bool]:
     return holds
 
 
+def _has_its_place(model: Model, step: str) -> bool:
+    """Leave out a second registration beside another's: who comes first then, the statement does not say."""
+    return not step.startswith("registrar") or step[11] not in model.ends or len(model.ends) == 1
+
+
 @LEASES.case("recién creado", raised="¿qué guarda tu clase al crearse?")
 def has_its_methods(case: Case, leases: Any) -> None:
     expect_methods(case, leases(30, ManualClock()))
@@ -61,17 +66,22 @@ LEASES.stories(
     made_with=["30, reloj"],
     world=_world,
     steps=["registrar('a')", "registrar('b')", "renovar('a')", "vivas()", "pasan(10)", "pasan(20)"],
+    possible=_has_its_place,
     length=5,
     hints=[
         (
             lambda d: d.last.startswith("renovar") and d.found.value is True,
             "¿Estaba, y su arriendo seguía en vigor? En el segundo exacto en que caduca, ya no.",
         ),
+        (
+            lambda d: d.last.startswith("renovar") and d.found.value is False,
+            "Su arriendo seguía en vigor: ¿desde cuándo lo cuentas, y cuánto dura?",
+        ),
         (lambda d: d.last.startswith("renovar"), "¿Qué devuelve renovar, y cuándo?"),
         (_after("registrar"), "¿Desde cuándo cuenta el arriendo, cuánto dura, y sigue el orden de registro?"),
         (_after("renovar"), "¿Desde cuándo cuenta el arriendo renovado, y qué no cambia si no se pudo renovar?"),
     ],
-    think="¿Cambia algo mirar?",
+    think="¿Qué es reloj, y qué devuelve cada método?",
     situation="con un reloj que avanza",
 )
 
@@ -80,8 +90,7 @@ LEASES.stories(
     made_with=["30, reloj"],
     world=_world,
     steps=["registrar('b')", "registrar('a')", "renovar('a')", "vivas()", "pasan(20)"],
-    # Nobody is registered twice: whose turn comes first then, the statement does not say.
-    possible=lambda model, step: not step.startswith("registrar") or step[11] not in model.ends,
+    possible=_has_its_place,
     length=4,
     think="¿Sigue el orden de registro, y de quién es cada arriendo?",
     situation="con dos direcciones",

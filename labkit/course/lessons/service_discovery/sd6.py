@@ -11,7 +11,7 @@ from labkit.exercises.exercise import Exercise
 CLIENT = Exercise("SD-6", writes="Cliente", call="Cliente(registro)", methods=("pedir(ruta)",), scene=Shop, deadline=15)
 
 
-@CLIENT.case("con todo en marcha", raised="¿qué devuelve el registro, y qué pides a la instancia?")
+@CLIENT.case("con todo en marcha", raised="¿en qué ruta contesta el registro, qué devuelve, y qué pides a la instancia?")
 def all_running(shop: Shop) -> None:
     shop.three()
     turns = [shop.ask("con todo en marcha", f"/stock/{n}").json()["instancia"] for n in range(12)]
@@ -31,14 +31,14 @@ def list_changes(shop: Shop) -> None:
     found = shop.new_calls(lambda: [shop.ask("con la lista nueva") for _ in range(2)])
     shop.equal(found, [0, 0, 2], "el registro dio otra lista y las llamadas se repartieron {found}: ¿cuál usas?")
     shop.client = shop.answer(DEAD)
-    shop.expect_nobody("un cliente nuevo, de un registro que no contesta")
+    shop.expect_nobody("con un cliente nuevo y un registro que no contesta")
 
 
 @CLIENT.case("si el registro muere o contesta con un error", raised="¿qué lista te queda cuando no hay lista?")
 def registry_is_lost(shop: Shop) -> None:
     shop.three().ask("con el registro en marcha")
     shop.fails = True
-    found = shop.new_calls(lambda: [shop.ask("el registro contestó 500, y antes dio una lista buena") for _ in range(3)])
+    found = shop.new_calls(lambda: [shop.ask("con un registro que contesta 500 y antes dio una lista buena") for _ in range(3)])
     shop.equal(found, [1, 1, 1], "con un registro que contesta 500, tres llamadas se repartieron {found}: los turnos siguen")
     shop.listing.kill()
     found = shop.new_calls(lambda: [shop.ask("sin registro, pero con una lista buena") for _ in range(3)])
@@ -105,7 +105,7 @@ def slow_registry(shop: Shop) -> None:
         shop.open(old).ask("con el registro en marcha")
         shop.delay, shop.urls[:] = seconds, [new.url]
         name = shop.ask("con un registro lento y una lista buena").json()["instancia"]
-        return None if name == wanted else f"el registro tardó {seconds:g} s, llamaste a una {name}: {_LIMIT}"
+        return None if name == wanted else f"el registro tardó {seconds:g} s y llamaste a una {name}: {_LIMIT}"
 
     shop.best_of_tries(lambda: attempt(0.7, "de la lista nueva"))
     shop.best_of_tries(lambda: attempt(1.4, "de la lista vieja"))

@@ -26,16 +26,21 @@ def still_there(second: int) -> list[str]:
 def table(case: Case, siguen: Any) -> None:
     case.expect(isinstance(siguen, Mapping), f"siguen es {kind(siguen)}: usa un diccionario que dé, para cada segundo, una lista")
     missing = [str(second) for second in EVICTIONS if second not in siguen]
-    case.expect(not missing, f"en siguen falta: {', '.join(missing)}")
+    case.expect(not missing, f"en siguen falta: {', '.join(missing)}. Las claves son los segundos, en números")
     for second in EVICTIONS:
         said = siguen[second]
         names = isinstance(said, list | tuple | set) and all(name in BEATS for name in said)
         case.expect(names, f"siguen[{second}] es {shown(said)}: usa una lista de nombres, como ['a']")
+        stay = still_there(second)
+        case.expect(
+            set(said) != set(BEATS) - set(stay),
+            f"en el segundo {second} anotaste justo lo contrario: siguen dice quién queda, no a quién se expulsa",
+        )
         for name, beats in BEATS.items():
             last = max(beat for beat in beats if beat <= second)
-            here = name in still_there(second)
+            here = name in stay
+            what = f"latió por última vez en el {last}" if last else "no late desde que se registró, en el 0"
             case.expect(
                 (name in said) is here,
-                f"en el segundo {second} {'falta' if here else 'sobra'} {name}: latió por última vez en el {last}. "
-                "¿Hasta cuándo dura su arriendo?",
+                f"en el segundo {second} {'falta' if here else 'sobra'} {name}: {what}. ¿Hasta cuándo dura su arriendo?",
             )

@@ -45,9 +45,11 @@ class Street(Scene):
         return self._serve(answer, name)
 
     def registry(self, urls: Callable[[], list[str] | None]) -> Service:
-        """Start a registry: `GET /instancias/<service>` is {"urls": …}, or a 500 when there is no list."""
+        """Start a registry: `GET /instancias/envios` is {"urls": …}, or a 500 when there is no list."""
 
         def answer(path: str) -> Any:
+            if path != "instancias/envios":
+                return jsonify(error="ruta desconocida"), 404
             found = urls()
             return (jsonify(error="avería"), 500) if found is None else jsonify(urls=found)
 
@@ -55,7 +57,7 @@ class Street(Scene):
 
     def _serve(self, answer: Callable[[str], Any], name: str) -> Service:
         app = Flask(name)
-        app.add_url_rule("/<path:path>", "all", answer, methods=["GET", "POST"])
+        app.add_url_rule("/<path:path>", "all", answer)
         return self.serve(app, name)
 
 

@@ -27,6 +27,12 @@ class Registro:
         self.gone |= set(self._urls) - set(urls)
         self._urls = urls
 
+    def held(self, seconds: float) -> bool:
+        """Return True when the lock is not to be had for so long."""
+        if free := self.candado.acquire(timeout=seconds):
+            self.candado.release()
+        return not free
+
     def todas(self) -> list[str]:
         self.reads += 1
         if self._over.is_set():
@@ -75,7 +81,11 @@ class Watch(Street):
         while not condition():
             if self.future.done():
                 self.expect_running()
-            self.expect(time.monotonic() < end, hint)
+            if time.monotonic() > end:
+                self.expect(
+                    not self.registro.held(0.5), "vigilar no suelta el candado del registro: ¿lo piden también sus métodos?"
+                )
+                self.fail(hint)
             time.sleep(0.005)
 
     def expect_running(self) -> None:
