@@ -361,6 +361,29 @@ def test_who_was_away_gets_one_turn_and_not_all_it_missed():
     assert turns.pick([]) is None
 
 
+def test_picking_does_the_same_work_however_many_instances_there_are():
+    def calls(count):
+        registry = Registry()
+        many(registry, count)
+        counted = Counter()
+        sys.setprofile(lambda frame, event, argument: counted.update([event]))
+        try:
+            registry.pick("inventario")
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(1000) == calls(10)
+
+
+def test_who_was_out_comes_back_to_the_end(registry):
+    three(registry)
+    registry.set_status("inventario", "inventario-1", "DRAINING")
+    assert [registry.pick("inventario").id[-1] for _ in range(3)] == list("232")
+    registry.set_status("inventario", "inventario-1", "UP")
+    assert [registry.pick("inventario").id[-1] for _ in range(6)] == list("321321")
+
+
 # Watching
 
 
@@ -564,6 +587,11 @@ class RegistryMachine(RuleBasedStateMachine):
     def check(self, data, passed):
         key = data.draw(st.sampled_from(sorted(self.model)))
         self.registry.report_health(self.registry.get(*key), passed=passed)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), status=st.one_of(st.none(), st.sampled_from(Status)))
+    def override(self, data, status):
+        self.registry.override_status(*data.draw(st.sampled_from(sorted(self.model))), status)
 
     @rule(seconds=st.integers(1, 12))
     def wait(self, seconds):

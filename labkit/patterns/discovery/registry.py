@@ -135,7 +135,8 @@ class Registry:
                     service, instance_id, url, reported, ttl=ttl, metadata=metadata, extra=extra
                 )
                 self._leases.setdefault(service, {})[instance_id] = _Lease(instance, now, now)
-                self._turns.setdefault(service, RoundRobin()).join(instance_id)
+                self._turns.setdefault(service, RoundRobin())
+                self._queue(instance)
                 self._record("ADDED", instance)
                 return instance
             lease.renewed_at = now
@@ -248,8 +249,7 @@ class Registry:
         service = valid_service(service)
         with self._changed:
             leases = self._leases.get(service, {})
-            available = [key for key, lease in leases.items() if lease.instance.available]
-            chosen = self._turns[service].pick(available) if available else None
+            chosen = self._turns[service].pick() if leases else None
             if chosen is None:
                 raise NoInstances(messages.NO_INSTANCES.format(service=service, known=len(leases)))
             return leases[chosen].instance
@@ -335,8 +335,18 @@ class Registry:
         updated = replace(lease.instance, **fields)
         if updated != lease.instance:
             lease.instance = updated
+            self._queue(updated)
             self._record("MODIFIED", updated)
         return updated
+
+    def _queue(self, instance: Instance) -> None:
+        # Only who is available stands in the queue, so that `pick` need not look for one: who comes back joins
+        # at the end, like a newcomer.
+        turns = self._turns[instance.service]
+        if instance.available:
+            turns.join(instance.id)
+        else:
+            turns.leave(instance.id)
 
     def _remove(self, instance: Instance) -> None:
         leases = self._leases[instance.service]
