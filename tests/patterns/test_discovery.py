@@ -72,7 +72,7 @@ def test_the_name_of_a_service_is_the_same_in_capitals(registry):
 
 def test_a_list_of_instances_reads_the_same_whatever_the_ports_are(registry):
     three(registry)
-    registry.drain("inventario", "inventario-3")
+    registry.set_status("inventario", "inventario-3", "DRAINING")
     assert (
         repr(registry.instances("inventario")) == "[Instance(inventario-1, UP), Instance(inventario-2, UP)]"
     )
@@ -445,7 +445,7 @@ def test_closing_answers_everyone_who_waits(registry):
 def test_the_changes_can_be_read_in_order(registry, clock):
     three(registry)
     clock.advance(200)
-    registry.drain("inventario", "inventario-1")
+    registry.set_status("inventario", "inventario-1", "DRAINING")
     registry.deregister("inventario", "inventario-1")
     assert [change.action for change in registry.changes()] == ["ADDED"] * 3 + ["MODIFIED", "DELETED"]
     assert [change.action for change in registry.changes(max_age=180)] == ["MODIFIED", "DELETED"]

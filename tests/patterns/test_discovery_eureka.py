@@ -243,7 +243,7 @@ def test_a_foreign_client_follows_the_changes_by_delta(foreign, registro, clock)
     assert set(foreign("fetch delta")["apps"]["INVENTARIO"]) == {ID, "i1", "i2", "i3"}
 
     registry.deregister("inventario", "i1")
-    registry.drain("inventario", "i2")
+    registry.set_status("inventario", "i2", "DRAINING")
     registry.register("inventario", "http://127.0.0.1:5004", instance_id="i4")
     registro.requests.clear()
     merged = foreign("fetch delta")

@@ -24,7 +24,7 @@ from flask import Flask, make_response
 
 from labkit.patterns.discovery import (
     AsyncDiscoveryClient,
-    AsyncRegistration,
+
     DiscoveryClient,
     Evictor,
     HealthChecker,
@@ -34,7 +34,7 @@ from labkit.patterns.discovery import (
     Registration,
     Registry,
     RegistryUnavailable,
-    registration_ctx,
+
 )
 
 
