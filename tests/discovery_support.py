@@ -1,16 +1,19 @@
 """What the tests of labkit.patterns.discovery share: real servers on 127.0.0.1 and a clock wound by hand."""
 
+import asyncio
 import contextlib
 import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 from flask import Flask, jsonify
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from labkit.patterns.discovery import Registry, registry_app
+from labkit.patterns.discovery import AsyncDiscoveryClient, Registry, registry_app
 from labkit.waiting import ManualClock as ManualClock
 
 
@@ -132,6 +135,48 @@ class RawServer:
         self._socket.close()
         for connection in self._open:
             connection.close()
+
+
+class BlockingClient:
+    """An AsyncDiscoveryClient on a loop in a thread of its own, called as a DiscoveryClient is."""
+
+    def __init__(self, registry_url: str, **options: Any) -> None:
+        self._client = AsyncDiscoveryClient(registry_url, **options)  # may refuse: nothing runs yet
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def __enter__(self) -> "BlockingClient":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def instances(self, service: str) -> Any:
+        return self.run(self._client.instances(service))
+
+    def watch(self, service: str, *args: Any) -> Any:
+        return self.run(self._client.watch(service, *args))
+
+    def request(self, method: str, service: str, path: str = "/", **kwargs: Any) -> Any:
+        async def ask() -> Any:
+            answer = await self._client.request(method, service, path, **kwargs)
+            said = await answer.json(content_type=None) if answer.ok else None
+            return SimpleNamespace(status_code=answer.status, ok=answer.ok, json=lambda: said)
+
+        return self.run(ask())
+
+    def get(self, service: str, path: str = "/", **kwargs: Any) -> Any:
+        return self.request("GET", service, path, **kwargs)
+
+    def post(self, service: str, path: str = "/", **kwargs: Any) -> Any:
+        return self.request("POST", service, path, **kwargs)
 
 
 def hang(connection: socket.socket) -> None:

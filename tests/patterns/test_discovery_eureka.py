@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 import requests
-from discovery_support import Lab, ManualClock, instance_app, no_threads_left
+from discovery_support import instance_app
 
 from labkit.patterns.discovery import DiscoveryClient, Registry, Status
 
@@ -137,19 +137,6 @@ class Foreign:
 
 
 @pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-def lab():
-    with no_threads_left():
-        lab = Lab()
-        yield lab
-        lab.close()
-
-
-@pytest.fixture
 def registro(lab, clock):
     return lab.registry(Registry(clock=clock))
 
@@ -243,7 +230,7 @@ def test_a_foreign_client_follows_the_changes_by_delta(foreign, registro, clock)
     assert set(foreign("fetch delta")["apps"]["INVENTARIO"]) == {ID, "i1", "i2", "i3"}
 
     registry.deregister("inventario", "i1")
-    registry.drain("inventario", "i2")
+    registry.set_status("inventario", "i2", "DRAINING")
     registry.register("inventario", "http://127.0.0.1:5004", instance_id="i4")
     registro.requests.clear()
     merged = foreign("fetch delta")
@@ -286,6 +273,40 @@ def test_a_sick_instance_is_down_for_foreign_clients(foreign, registro):
     for _ in range(3):
         registro.registry.report_health(sick, passed=False)
     assert foreign("full")["hash"] == "DOWN_1_"
+
+
+@pytest.fixture
+def status(registro):
+    """Call Eureka's status operations on a registered instance and return what came of it."""
+    registro.registry.register("inventario", "http://127.0.0.1:5001", instance_id="i1")
+    url = f"{registro.url}/eureka/apps/INVENTARIO/i1/status"
+
+    def call(method, query=""):
+        answer = requests.request(method, url + query, timeout=10)
+        now = registro.registry.get("inventario", "i1")
+        return answer.status_code, now.status, now.override
+
+    return call
+
+
+def test_an_override_is_removed_and_the_instances_own_word_counts_again(status):
+    assert status("PUT", "?value=OUT_OF_SERVICE") == (200, "DRAINING", "DRAINING")
+    assert status("DELETE") == (200, "UP", None)
+    assert status("DELETE", "?value=UNKNOWN") == (200, "UP", None)
+
+
+def test_the_value_given_when_an_override_is_removed_stands_until_the_instance_speaks(status, registro):
+    status("PUT", "?value=OUT_OF_SERVICE")
+    assert status("DELETE", "?value=DOWN") == (200, "DOWN", None)
+    assert status("DELETE", "?value=ARRIBA") == (400, "DOWN", None)
+    registro.registry.register("inventario", "http://127.0.0.1:5001", instance_id="i1")
+    assert status("DELETE") == (200, "UP", None)
+
+
+def test_an_override_of_up_does_not_hand_out_an_instance_that_says_down(status, registro):
+    registro.registry.set_status("inventario", "i1", "DOWN")
+    assert status("PUT", "?value=UP") == (200, "DOWN", "UP")
+    assert registro.registry.instances("inventario") == []
 
 
 def test_eurekas_paths_answer_404_for_what_is_not_there(registro):

@@ -1,10 +1,12 @@
 """Service discovery: a registry that knows who is alive, and clients that survive when it does not.
 
-The core (`Registry`) is pure: no sockets, no threads, the clock is a parameter. Around it stand an HTTP API
-(`registry_app`, Flask), which also speaks the part of Eureka's REST API that `py-eureka-client` uses, and
-the clients: `DiscoveryClient` and `Registration` on requests, `AsyncDiscoveryClient` and
-`AsyncRegistration` on aiohttp. What runs in the background (`Evictor`, `HealthChecker`, the heartbeat of a
-registration) runs only after `start()` and until `stop()`.
+Two cores are pure, without sockets or threads, and the clock is a parameter: `registry` (who is there, who is
+well, whose turn it is) and `core` (what a client remembers and decides). Around the first stands an HTTP API
+(`registry_app`, Flask); around the second, two thin shells, `DiscoveryClient` on requests and
+`AsyncDiscoveryClient` on aiohttp. `Registration` keeps an instance registered. What runs in the background
+(`Evictor`, `HealthChecker`, the heartbeat of a registration) runs only from `start()` to `stop()`.
+`eureka` is no part of the pattern: an adapter, so that a client of another make (`py-eureka-client`) can use
+the same registry.
 
     registry = Registry(ttl=30)
     registry.register("inventario", "http://127.0.0.1:5001")
@@ -14,11 +16,12 @@ Sources: Consul's catalog, health checks and blocking queries; Netflix Eureka's 
 REST operations; Nygard, "Release It!", 2nd ed., ch. 9 (Interconnect: discovery and load balancing).
 """
 
+import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from labkit.patterns._given import InvalidInput
-from labkit.patterns.discovery.background import Evictor, HealthChecker
+from labkit.patterns.discovery.background import Evictor
 from labkit.patterns.discovery.client import DiscoveryClient
 from labkit.patterns.discovery.errors import (
     DiscoveryError,
@@ -34,11 +37,11 @@ from labkit.patterns.discovery.round_robin import RoundRobin
 from labkit.patterns.discovery.server import registry_app
 
 if TYPE_CHECKING:
-    from labkit.patterns.discovery.aio import AsyncDiscoveryClient, AsyncRegistration, registration_ctx
+    from labkit.patterns.discovery.aio import AsyncDiscoveryClient
+    from labkit.patterns.discovery.health import HealthChecker
 
 __all__ = [
     "AsyncDiscoveryClient",
-    "AsyncRegistration",
     "Change",
     "DiscoveryClient",
     "DiscoveryError",
@@ -56,20 +59,17 @@ __all__ = [
     "Snapshot",
     "Status",
     "UnknownInstance",
-    "registration_ctx",
     "registry_app",
 ]
 
 # What the clients survive they log; whether that is shown is for the application to say.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-_ASYNC = {"AsyncDiscoveryClient", "AsyncRegistration", "registration_ctx"}
+# aiohttp costs a tenth of a second to import: only who uses it pays for it.
+_LAZY = {"AsyncDiscoveryClient": "aio", "HealthChecker": "health"}
 
 
 def __getattr__(name: str) -> Any:
-    # aiohttp costs a tenth of a second to import: only who uses the asynchronous side pays for it.
-    if name in _ASYNC:
-        from labkit.patterns.discovery import aio
-
-        return getattr(aio, name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,10 +5,9 @@ cannot be reached, so that neither the registry's death nor an instance's stops 
 again something that may have been received and must not happen twice.
 """
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Self
 
@@ -18,81 +17,51 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutErr
 
 from labkit.patterns._given import valid_seconds
 from labkit.patterns.discovery import messages
-from labkit.patterns.discovery.cache import InstanceCache
-from labkit.patterns.discovery.errors import NoInstanceAnswered, NoInstances, RegistryUnavailable
-from labkit.patterns.discovery.instance import Instance, Snapshot, valid_id, valid_service, valid_url
-from labkit.patterns.discovery.wire import instance_from_json, read_answer, snapshot_from_json
-
-_log = logging.getLogger(__name__)
-
-# RFC 9110, section 9.2.2.
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+from labkit.patterns.discovery.core import IDEMPOTENT, InstanceCache
+from labkit.patterns.discovery.errors import RegistryUnavailable
+from labkit.patterns.discovery.instance import Instance, Snapshot, valid_service, valid_url
+from labkit.patterns.discovery.wire import Call, look_up, read_answer
 
 
-class RegistryAPI:
-    """The registry's HTTP API, one method for each operation. `timeout`: seconds to connect and to answer.
+class RegistryConnection:
+    """The registry, spoken to over a session that calls to instances share."""
 
-    Each raises RegistryUnavailable, and InvalidInput or UnknownInstance as `Registry` would.
-    """
-
-    def __init__(self, registry_url: str, timeout: float = 2.0) -> None:
+    def __init__(self, registry_url: str, timeout: float) -> None:
         self.url = valid_url(registry_url)
         self.timeout = valid_seconds("timeout", timeout)
-        self._session = shared_session()
+        self.session = requests.Session()
+        # Proxies of the environment are meant for the way out; cookies would be seen by every user.
+        self.session.trust_env = False
+        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(pool_connections=32, pool_maxsize=64))
 
-    def register(self, service: str, instance_id: str, fields: Mapping[str, Any]) -> Instance:
-        """Register under an id of one's own. `fields`: url, and perhaps status, metadata, ttl."""
-        return instance_from_json(self._call("PUT", _path(service, instance_id), json=dict(fields)))
-
-    def renew(self, service: str, instance_id: str) -> Instance:
-        """Renew the lease."""
-        return instance_from_json(self._call("PUT", _path(service, instance_id, "lease")))
-
-    def set_status(self, service: str, instance_id: str, status: str) -> Instance:
-        """Report a status."""
-        return instance_from_json(
-            self._call("PUT", _path(service, instance_id, "status"), json={"status": status})
-        )
-
-    def deregister(self, service: str, instance_id: str) -> None:
-        """Leave."""
-        self._call("DELETE", _path(service, instance_id))
-
-    def watch(self, service: str, index: int = 0, wait: float = 30.0) -> Snapshot:
-        """Return the available instances, once the index is no longer `index` or after `wait` seconds."""
-        query = {"index": index, "wait": wait}
-        # The answer may rightly take all of `wait`.
-        data = self._call("GET", _path(service), params=query, timeout=self.timeout + wait)
-        return snapshot_from_json(self.url, data)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
-
-    def _call(self, method: str, path: str, *, timeout: float | None = None, **kwargs: Any) -> Any:
+    def ask(self, call: Call) -> Any:
+        """Return what the registry answers. Raises RegistryUnavailable, UnknownInstance, InvalidInput."""
+        timeout = (self.timeout, self.timeout + call.wait)
         try:
-            answer = self._session.request(
-                method, self.url + path, timeout=(self.timeout, timeout or self.timeout), **kwargs
+            answer = self.session.request(
+                call.method, self.url + call.path, json=call.json, params=call.query, timeout=timeout
             )
         except requests.RequestException as error:
             reason = type(error).__name__
-            raise RegistryUnavailable(
-                messages.REGISTRY_UNAVAILABLE.format(url=self.url, reason=reason)
-            ) from error
+            message = messages.REGISTRY_UNAVAILABLE.format(url=self.url, reason=reason)
+            raise RegistryUnavailable(message) from error
         try:
             payload = answer.json()
         except ValueError:
             payload = None
-        return read_answer(self.url, answer.status_code, payload)
+        return read_answer(call, self.url, answer.status_code, payload)
 
 
 class DiscoveryClient:
     """Calls services by name: `DiscoveryClient(registro.url).get("inventario", "/stock/42")`.
 
     `cache_ttl`: seconds that a list is used before the registry is asked again; when it does not answer, the
-    last good list goes on serving. `timeout`: seconds to connect, and between two bytes of an answer.
-    `ejection_time`: seconds that an unreachable instance is passed over while others are left (Envoy's
-    outlier ejection). May be shared by threads; keeps no cookies, so that its users do not see each other's.
+    last good list goes on serving, for ever or until it is `max_age` seconds old. `timeout`: seconds to
+    connect, and between two bytes of an answer. `ejection_time`: seconds that an unreachable instance is
+    passed over while others are left (Envoy's outlier ejection). May be shared by threads; keeps no cookies,
+    so that its users do not see each other's.
     Source: Nygard, "Release It!", 2nd ed., ch. 9; Eureka's client-side cache.
     """
 
@@ -103,33 +72,24 @@ class DiscoveryClient:
         cache_ttl: float = 5.0,
         timeout: float = 2.0,
         ejection_time: float = 10.0,
+        max_age: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.registry = RegistryAPI(registry_url, timeout)
-        self.timeout = self.registry.timeout
-        self.cache = InstanceCache(cache_ttl, ejection_time, clock)
-        self._session = shared_session()
-        self._refreshing: dict[str, threading.Lock] = {}
+        self.cache = InstanceCache(cache_ttl, ejection_time, max_age, clock)
+        self._connection = RegistryConnection(registry_url, timeout)
+        self._asking: dict[str, threading.Lock] = {}
 
     def instances(self, service: str) -> list[Instance]:
         """Return the available instances, as far as this client knows.
 
-        Raises RegistryUnavailable when there is no registry and no earlier list.
+        Raises RegistryUnavailable when there is no registry and no earlier list that is still good.
         """
         return list(self._look_up(valid_service(service)))
-
-    def pick(self, service: str) -> Instance:
-        """Return the instance whose turn it is. Raises NoInstances, RegistryUnavailable."""
-        service = valid_service(service)
-        chosen = self.cache.choose(service, self._look_up(service))
-        if chosen is None:
-            raise NoInstances(messages.NO_INSTANCES.format(service=service, known=0))
-        return chosen
 
     def watch(self, service: str, index: int = 0, wait: float = 30.0) -> Snapshot:
         """Wait for the service to change (see `Registry.watch`) and keep what it has become."""
         service = valid_service(service)
-        snapshot = self.registry.watch(service, index, wait)
+        snapshot: Snapshot = self._connection.ask(look_up(service, index, wait))
         self.cache.store(service, snapshot.instances)
         return snapshot
 
@@ -142,32 +102,20 @@ class DiscoveryClient:
         Raises NoInstances, NoInstanceAnswered, RegistryUnavailable.
         """
         service, method = valid_service(service), method.upper()
-        kwargs.setdefault("timeout", self.timeout)
+        kwargs.setdefault("timeout", self._connection.timeout)
         repeatable = method in IDEMPOTENT and _replayable(kwargs.get("data")) and not kwargs.get("files")
-        instances = self._look_up(service)
-        tried: list[str] = []
-        failure: requests.RequestException | None = None
-        while (instance := self.cache.choose(service, instances, tried)) is not None:
-            tried.append(instance.id)
+        turns = self.cache.attempts(service, self._look_up(service), repeatable=repeatable)
+        instance = next(turns)
+        while True:
+            url = f"{instance.url}/{path.lstrip('/')}"
             answers: list[requests.Response] = []
             try:
-                return self._session.request(
-                    method, f"{instance.url}/{path.lstrip('/')}", **_listening(kwargs, answers)
-                )
+                return self._connection.session.request(method, url, **_listening(kwargs, answers))
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
                 # An instance that answered has done its work: what failed is where it redirected to.
                 if _late(error) or any(each.is_redirect for each in answers):
                     raise
-                self.cache.eject(instance)
-                if not (repeatable or _never_sent(error)):
-                    raise
-                _log.warning(messages.LOG_NEXT, service, instance.url, type(error).__name__)
-                failure = error
-        if failure is None:
-            raise NoInstances(messages.NO_INSTANCES.format(service=service, known=0))
-        raise NoInstanceAnswered(
-            messages.NO_INSTANCE_ANSWERED.format(service=service, tried=len(tried))
-        ) from failure
+                instance = turns.send((error, _never_sent(error)))
 
     def get(self, service: str, path: str = "/", **kwargs: Any) -> requests.Response:
         """GET; see `request`."""
@@ -179,8 +127,7 @@ class DiscoveryClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
-        self.registry.close()
+        self._connection.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -189,55 +136,30 @@ class DiscoveryClient:
         self.close()
 
     def _look_up(self, service: str) -> tuple[Instance, ...]:
-        fresh = self.cache.fresh(service)
-        if fresh is not None:
+        if (fresh := self.cache.fresh(service)) is not None:
             return fresh
-        refreshing = self._refreshing.setdefault(service, threading.Lock())
         # One caller asks for all; who has an older list goes on with it meanwhile.
         last_good = self.cache.last_good(service)
-        if not refreshing.acquire(blocking=last_good is None):
+        asking = self._asking.setdefault(service, threading.Lock())
+        if not asking.acquire(blocking=last_good is None):
             return last_good or ()
         try:
-            fresh = self.cache.fresh(service)
-            return self._refresh(service) if fresh is None else fresh
-        finally:
-            refreshing.release()
-
-    def _refresh(self, service: str) -> tuple[Instance, ...]:
-        try:
-            return self.cache.store(service, self.registry.watch(service, wait=0).instances)
+            if (fresh := self.cache.fresh(service)) is not None:
+                return fresh
+            return self.cache.store(service, self._connection.ask(look_up(service)).instances)
         except RegistryUnavailable as error:
-            last_good = self.cache.prolong(service)
-            if last_good is None:
-                raise
-            _log.warning(messages.LOG_STALE, self.registry.url, error, service)
-            return last_good
-
-
-def shared_session() -> requests.Session:
-    """Return a session for many threads and for calls between services.
-
-    No cookies are kept; proxies of the environment, meant for the way out, are not used.
-    """
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=32, pool_maxsize=64))
-    return session
-
-
-def _path(service: str, *rest: str) -> str:
-    ids = [valid_id(part) for part in rest]
-    return "/".join(["/services", valid_service(service), *ids])
+            return self.cache.fall_back(service, error)
+        finally:
+            asking.release()
 
 
 def _listening(kwargs: dict[str, Any], answers: list[requests.Response]) -> dict[str, Any]:
     """Return the arguments of a request with a hook that collects the answer of every hop."""
     hooks = dict(kwargs.get("hooks") or {})
     given = hooks.get("response", [])
-    own = [lambda response, *args, **options: answers.append(response)]
-    return {**kwargs, "hooks": {**hooks, "response": [*([given] if callable(given) else given), *own]}}
+    given = [given] if callable(given) else given
+    hooks["response"] = [*given, lambda answer, *args, **options: answers.append(answer)]
+    return {**kwargs, "hooks": hooks}
 
 
 def _never_sent(error: requests.RequestException) -> bool:

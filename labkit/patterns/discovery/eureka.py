@@ -81,6 +81,10 @@ def eureka_blueprint(registry: Registry) -> Blueprint:
 
     @eureka.delete("/apps/<app>/<instance_id>/status")
     def delete_status_override(app: str, instance_id: str) -> str:
+        # `value`: what to take for the instance's own word until it speaks again (Eureka's newStatusValue).
+        value = request.args.get("value", "UNKNOWN")
+        if value != "UNKNOWN":
+            registry.set_status(app, instance_id, _status_from(value))
         registry.override_status(app, instance_id, None)
         return ""
 

@@ -4,7 +4,9 @@ Everything that enters the registry, from Python or over HTTP, passes the same c
 inside can break what is made of it later (a URL, a JSON body, an XML element).
 """
 
+import contextlib
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +22,7 @@ METADATA_LENGTH = 1024
 
 _SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _INSTANCE_ID = re.compile(r"[\w.:@-]{1,128}", re.ASCII)
+_URL = re.compile(r"https?://[!-~]{1,2040}", re.IGNORECASE)  # visible ASCII
 # What is legal as the name of an XML element too: Eureka sends metadata as elements.
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 
@@ -37,9 +40,8 @@ class Status(StrEnum):
 class Instance:
     """One running copy of a service, as it was when somebody looked.
 
-    `reported` is its own word, `healthy` that of the active checks, `override` an operator's, which wins.
-    `ttl`: seconds its lease lasts without a renewal. `extra`: fields of another protocol, carried and not
-    interpreted.
+    `reported` is its own word, `healthy` that of the active checks, `override` an operator's. `ttl`: seconds
+    its lease lasts without a renewal. `extra`: fields of another protocol, carried and not interpreted.
     """
 
     service: str
@@ -54,12 +56,16 @@ class Instance:
 
     @property
     def status(self) -> Status:
-        """The status that counts: the override, else DOWN when unhealthy, else what was reported."""
-        if self.override is not None:
-            return self.override
-        if self.reported is Status.UP and not self.healthy:
+        """The status that counts: the override, unless the instance cannot work at all.
+
+        An operator takes an instance out, or puts one back that drains; nobody else can say UP for one that
+        says DOWN or STARTING, or whose checks fail (Eureka's DownOrStartingRule comes first too).
+        """
+        if self.reported in (Status.DOWN, Status.STARTING):
+            return self.reported
+        if not self.healthy:
             return Status.DOWN
-        return self.reported
+        return self.override or self.reported
 
     @property
     def available(self) -> bool:
@@ -73,7 +79,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The instances of a service and the index at which they were read, for the next `watch`."""
+    """The available instances of a service and the index at which they were read, for the next `watch`."""
 
     service: str
     index: int
@@ -92,15 +98,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """What one call of `evict` did: who went, who was kept though expired, and whether that was why."""
+    """What one call of `evict` did: who went, or who was kept though expired (self-preservation)."""
 
     evicted: tuple[Instance, ...] = ()
     kept: tuple[Instance, ...] = ()
-
-    @property
-    def self_preservation(self) -> bool:
-        """Too many leases were missing at once, so nobody was evicted."""
-        return bool(self.kept)
 
 
 def valid_service(name: object) -> str:
@@ -117,28 +118,21 @@ def valid_id(instance_id: object) -> str:
     return instance_id
 
 
+def new_id(service: str) -> str:
+    """Return an id that no other instance has had."""
+    return f"{service}-{uuid.uuid4().hex[:12]}"
+
+
 def valid_url(url: object) -> str:
     """Return the URL without its last slash: scheme, host, port, perhaps a path. Raises InvalidInput."""
-    refused = InvalidInput(messages.BAD_URL.format(given=url))
-    if (
-        not isinstance(url, str)
-        or len(url) > 2048
-        or not url.isascii()
-        or not url.isprintable()
-        or " " in url
-    ):
-        raise refused
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise refused from None
-    # Credentials would be handed out to everyone who asks the registry.
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or "@" in parts.netloc:
-        raise refused
-    if parts.query or parts.fragment:
-        raise refused
-    return url.rstrip("/")
+    if isinstance(url, str) and _URL.fullmatch(url):
+        with contextlib.suppress(ValueError):  # a port that is no number, half an IPv6 address
+            parts = urlsplit(url)
+            # Credentials would be handed out to everyone who asks the registry.
+            refused = "@" in parts.netloc or parts.query or parts.fragment
+            if parts.hostname and parts.port != 0 and not refused:
+                return url.rstrip("/")
+    raise InvalidInput(messages.BAD_URL.format(given=url))
 
 
 def valid_status(status: object) -> Status:
@@ -152,16 +146,16 @@ def valid_status(status: object) -> Status:
 
 def valid_metadata(metadata: object) -> Mapping[str, str]:
     """Return a read-only copy: a few short texts by name. Raises InvalidInput."""
-    refused = InvalidInput(
-        messages.BAD_METADATA.format(given=metadata, limit=METADATA_LIMIT, length=METADATA_LENGTH)
-    )
     if metadata is None:
         return MappingProxyType({})
-    if not isinstance(metadata, Mapping) or len(metadata) > METADATA_LIMIT:
-        raise refused
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not _METADATA_KEY.fullmatch(key):
-            raise refused
-        if not isinstance(value, str) or len(value) > METADATA_LENGTH or not value.isprintable():
-            raise refused
+    if not (
+        isinstance(metadata, Mapping)
+        and len(metadata) <= METADATA_LIMIT
+        and all(isinstance(key, str) and _METADATA_KEY.fullmatch(key) for key in metadata)
+        and all(isinstance(value, str) and value.isprintable() for value in metadata.values())
+        and all(len(value) <= METADATA_LENGTH for value in metadata.values())
+    ):
+        raise InvalidInput(
+            messages.BAD_METADATA.format(given=metadata, limit=METADATA_LIMIT, length=METADATA_LENGTH)
+        )
     return MappingProxyType(dict(metadata))

@@ -17,9 +17,9 @@ BAD_METADATA = (
     "Los metadatos {given!r} no valen: se aceptan hasta {limit} pares de textos, con claves como «zona» "
     "o «version» y valores de hasta {length} caracteres imprimibles."
 )
-BAD_WAIT = "wait vale {given!r}: se acepta un número de segundos entre 0 y {limit}."
-BAD_INDEX = "index vale {given!r}: se acepta un entero de 0 en adelante."
-BAD_FLAG = "{name} vale {given!r}: se acepta 0 o 1."
+BAD_PATH = "La ruta {given!r} no vale: se acepta una que empiece por «/», como /health."
+BAD_NUMBER = "{name} vale {given!r}: se acepta un número."
+LONG_WAIT = "wait vale {given!r}: se aceptan hasta {limit} segundos."
 NOT_AN_OBJECT = "El cuerpo debe ser un objeto JSON, por ejemplo {example}."
 UNKNOWN_FIELD = "No conozco el campo {given}: se aceptan {accepted}."
 MISSING_FIELD = "Falta el campo «{name}»."
@@ -41,10 +41,10 @@ OTHER_LOOP = (
 )
 ALREADY_STARTED = "{name} ya está en marcha: llama antes a stop()."
 
-LOG_STALE = "el registro %s no responde (%s): sigo con la última lista buena de «%s»"
+LOG_STALE = "%s Sigo con la última lista buena de «%s»."
 LOG_NEXT = "«%s» no responde en %s (%s): pruebo con la siguiente"
-LOG_UNREACHABLE = "el registro %s no responde (%s): «%s» lo intentará de nuevo"
-LOG_FORGOTTEN = "el registro %s ha olvidado a «%s»: se registra de nuevo"
+LOG_UNREACHABLE = "%s «%s» lo intentará de nuevo."
+LOG_FORGOTTEN = "el registro ha olvidado a «%s»: se registra de nuevo"
 LOG_UNHEALTHY = "«%s» no está sana: no renueva su arriendo"
 LOG_PRESERVING = "autoconservación: faltan los latidos de %d de %d instancias, no se expulsa a nadie"
 LOG_STEP_FAILED = "%s: un paso falló y se sigue adelante"

@@ -1,22 +1,30 @@
 """A service's side of the lease: register, keep renewing, leave.
 
 The heartbeat says "I am well", not merely "my process exists": a service that finds itself sick stops
-renewing and lets its lease run out.
+renewing and lets its lease run out. It has a thread of its own, so it serves any kind of service; under
+aiohttp, `with Registration(…): yield` in a function of `app.cleanup_ctx` is all there is to write.
 """
 
 import contextlib
 import logging
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Literal, Self
 
 from labkit.patterns._given import valid_seconds
 from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.background import Periodic
-from labkit.patterns.discovery.client import RegistryAPI
+from labkit.patterns.discovery.client import RegistryConnection
 from labkit.patterns.discovery.errors import DiscoveryError, RegistryUnavailable, UnknownInstance
-from labkit.patterns.discovery.instance import Status, valid_id, valid_metadata, valid_service, valid_url
+from labkit.patterns.discovery.instance import (
+    Status,
+    new_id,
+    valid_id,
+    valid_metadata,
+    valid_service,
+    valid_url,
+)
+from labkit.patterns.discovery.wire import Call
 
 _log = logging.getLogger(__name__)
 
@@ -51,15 +59,14 @@ class Registration(Periodic):
         metadata: Mapping[str, str] | None = None,
         timeout: float = 2.0,
     ) -> None:
-        self.service = valid_service(service)
-        self.ttl = valid_seconds("ttl", ttl)
-        super().__init__(self.ttl / BEATS_PER_TTL if interval is None else interval)
-        self.instance_id = new_id(self.service) if instance_id is None else valid_id(instance_id)
-        self.url = valid_url(url)
-        self.status = Status.UP
-        self._metadata = valid_metadata(metadata)
+        service, ttl = valid_service(service), valid_seconds("ttl", ttl)
+        super().__init__(ttl / BEATS_PER_TTL if interval is None else interval)
+        self.instance_id = new_id(service) if instance_id is None else valid_id(instance_id)
+        self._path = f"/services/{service}/{self.instance_id}"
+        self._told = {"url": valid_url(url), "ttl": ttl, "metadata": dict(valid_metadata(metadata))}
+        self._status = Status.UP
         self._healthy = healthy
-        self._api = RegistryAPI(registry_url, timeout)
+        self._registry = RegistryConnection(registry_url, timeout)
         # Held while the registry is spoken to, so that a heartbeat never comes between two steps of leaving.
         self._speaking = threading.Lock()
         self._registered = False
@@ -71,30 +78,31 @@ class Registration(Periodic):
         Raises InvalidInput when the registry refuses what it is told, RuntimeError when already running.
         """
         self._refuse_second_start()
-        self.status = Status.UP
-        self._left = False
+        self._status, self._left = Status.UP, False
         self.beat()
         return super().start()
-
-    def step(self) -> None:
-        """Send one heartbeat."""
-        self.beat()
 
     def beat(self) -> Beat:
         """Send one heartbeat now and return what it came to: for who has no use for the thread."""
         # Outside the lock: a `healthy` that hangs must not keep `stop` from leaving.
-        if not self._is_healthy():
+        try:
+            well = self._healthy()
+        except Exception:
+            well = False
+        if not well:
             _log.warning(messages.LOG_UNHEALTHY, self.instance_id)
             return "unhealthy"
         with self._speaking:
             return "stopped" if self._left else self._beat()
 
+    step = beat
+
     def drain(self) -> None:
         """Ask to be handed out no more, while heartbeats go on; a dead registry hears it with the next."""
         with self._speaking:
-            self.status = Status.DRAINING
+            self._status = Status.DRAINING
             try:
-                self._api.set_status(self.service, self.instance_id, self.status)
+                self._registry.ask(Call("PUT", f"{self._path}/status", {"status": self._status}))
             except (RegistryUnavailable, UnknownInstance):
                 self._registered = False
 
@@ -108,45 +116,25 @@ class Registration(Periodic):
             self.drain()
             threading.Event().wait(drain)
         # A heartbeat that hangs in `healthy` is left behind: it finds that it has left, and ends.
-        self._end(self._api.timeout)
+        self._end(self._registry.timeout)
         with self._speaking:
             self._left = True
             with contextlib.suppress(DiscoveryError):
-                self._api.deregister(self.service, self.instance_id)
+                self._registry.ask(Call("DELETE", self._path))
             self._registered = False
-            self._api.close()
+            self._registry.session.close()
 
     def _beat(self) -> Beat:
         try:
             if self._registered:
                 try:
-                    self._api.renew(self.service, self.instance_id)
+                    self._registry.ask(Call("PUT", f"{self._path}/lease"))
                     return "renewed"
                 except UnknownInstance:
-                    _log.warning(messages.LOG_FORGOTTEN, self._api.url, self.instance_id)
-            self._api.register(self.service, self.instance_id, self.fields())
+                    _log.warning(messages.LOG_FORGOTTEN, self.instance_id)
+            self._registry.ask(Call("PUT", self._path, {**self._told, "status": self._status}))
             self._registered = True
             return "registered"
         except RegistryUnavailable as error:
-            _log.warning(messages.LOG_UNREACHABLE, self._api.url, error, self.instance_id)
+            _log.warning(messages.LOG_UNREACHABLE, error, self.instance_id)
             return "unreachable"
-
-    def _is_healthy(self) -> bool:
-        try:
-            return bool(self._healthy())
-        except Exception:
-            return False
-
-    def fields(self) -> dict[str, object]:
-        """Return what it tells the registry of itself."""
-        return {
-            "url": self.url,
-            "status": str(self.status),
-            "metadata": dict(self._metadata),
-            "ttl": self.ttl,
-        }
-
-
-def new_id(service: str) -> str:
-    """Return an id that no other instance has had."""
-    return f"{service}-{uuid.uuid4().hex[:12]}"

@@ -2,20 +2,21 @@
 
 Pure and thread-safe: no sockets, no threads, and time comes from a clock that is a parameter. Nothing
 happens by itself: an expired lease is noticed by `evict`, a sick instance by `report_health`, and whoever
-wants either to happen regularly says so (`Evictor`, `HealthChecker`). Reading never changes anything: the
-only look-up that has an effect is `pick`, which takes a turn.
+wants either to happen regularly says so (`Evictor`, `HealthChecker`). Until `evict` has judged it, an expired
+lease is handed out like any other: only there is it known how many are silent at once, and an address that
+may be dead is better than none (Eureka's lease expiry does the same).
 
-The index that `watch` waits for counts the changes that a caller of the service can see; a renewal is none.
+Reading never changes anything: the only look-up that has an effect is `pick`, which takes a turn. The index
+that `watch` waits for counts the changes that a caller of the service can see; a renewal is none.
 """
 
 import logging
 import math
 import threading
 import time
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from labkit.patterns.discovery.instance import (
     Instance,
     Snapshot,
     Status,
+    new_id,
     valid_id,
     valid_metadata,
     valid_service,
@@ -49,12 +51,19 @@ class _Lease:
     instance: Instance
     registered_at: float
     renewed_at: float
-    failures: int = 0
-    passes: int = 0
+    checks: int = 0  # passed ones in a row; failed ones below zero
 
     @property
     def expires_at(self) -> float:
         return self.renewed_at + self.instance.ttl
+
+
+@dataclass(slots=True)
+class _Service:
+    leases: dict[str, _Lease] = field(default_factory=dict)
+    # Only who is available stands in the queue, so that `pick` need not look for one.
+    turns: RoundRobin = field(default_factory=RoundRobin)
+    index: int = 0
 
 
 class Registry:
@@ -85,12 +94,10 @@ class Registry:
         self.healthy_threshold = valid_count("healthy_threshold", healthy_threshold)
         self._clock = clock
         self._changed = threading.Condition(threading.RLock())
-        self._leases: dict[str, dict[str, _Lease]] = {}
-        self._turns: dict[str, RoundRobin] = {}
+        self._services: dict[str, _Service] = {}
         self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
         # The first index is 1, so that a watch from 0 answers at once (as in Consul).
         self._index = 1
-        self._service_index: dict[str, int] = {}
         # Services without instances share the index of the last one that vanished: it never runs backwards,
         # and names nobody uses any more take no memory.
         self._vanished_index = 1
@@ -117,35 +124,33 @@ class Registry:
         registry makes one up. `ttl`: seconds, the registry's when None. An older instance with the same url
         is dropped: a port belongs to whoever opened it last. Raises InvalidInput.
         """
-        service, url = valid_service(service), valid_url(url)
-        instance_id = f"{service}-{uuid.uuid4().hex[:12]}" if instance_id is None else valid_id(instance_id)
-        ttl = self.ttl if ttl is None else valid_seconds("ttl", ttl)
-        reported, metadata = valid_status(status), valid_metadata(metadata)
-        extra = MappingProxyType(dict(extra or {}))
+        service = valid_service(service)
+        told: dict[str, Any] = {
+            "url": valid_url(url),
+            "reported": valid_status(status),
+            "ttl": self.ttl if ttl is None else valid_seconds("ttl", ttl),
+            "metadata": valid_metadata(metadata),
+            "extra": MappingProxyType(dict(extra or {})),
+        }
+        instance_id = new_id(service) if instance_id is None else valid_id(instance_id)
         with self._changed:
             now = self._clock()
-            leases = self._leases.get(service, {})
-            for other in [lease for lease in leases.values() if lease.instance.url == url]:
-                if other.instance.id != instance_id:
-                    self._remove(other.instance)
+            for other in self.instances(service, any_status=True):
+                if other.url == told["url"] and other.id != instance_id:
+                    self._remove(other)
             self._lately_evicted.pop((service, instance_id), None)
-            lease = self._leases.get(service, {}).get(instance_id)
+            known = self._services.setdefault(service, _Service())
+            lease = known.leases.get(instance_id)
             if lease is None:
-                instance = Instance(
-                    service, instance_id, url, reported, ttl=ttl, metadata=metadata, extra=extra
-                )
-                self._leases.setdefault(service, {})[instance_id] = _Lease(instance, now, now)
-                self._turns.setdefault(service, RoundRobin()).join(instance_id)
+                instance = Instance(service, instance_id, **told)
+                known.leases[instance_id] = _Lease(instance, now, now)
                 self._record("ADDED", instance)
                 return instance
             lease.renewed_at = now
-            healthy = lease.instance.healthy
-            if lease.instance.url != url:
+            if lease.instance.url != told["url"]:
                 # Checks of the old address say nothing of the new one.
-                healthy, lease.failures, lease.passes = True, 0, 0
-            return self._update(
-                lease, url=url, healthy=healthy, reported=reported, ttl=ttl, metadata=metadata, extra=extra
-            )
+                lease.checks, told["healthy"] = 0, True
+            return self._update(lease, **told)
 
     def renew(self, service: str, instance_id: str) -> Instance:
         """Start the lease anew: the heartbeat. Raises UnknownInstance: register again."""
@@ -167,12 +172,8 @@ class Registry:
         with self._changed:
             return self._update(self._lease(service, instance_id), reported=reported)
 
-    def drain(self, service: str, instance_id: str) -> Instance:
-        """Hand the instance out no more; what it has begun it may finish. Raises UnknownInstance."""
-        return self.set_status(service, instance_id, Status.DRAINING)
-
     def override_status(self, service: str, instance_id: str, status: str | None) -> Instance:
-        """Set an operator's status, which wins over the instance's own until it is removed with None.
+        """Set an operator's status (see `Instance.status`), which stays until it is removed with None.
 
         Raises UnknownInstance, InvalidInput.
         """
@@ -186,16 +187,17 @@ class Registry:
         Returns the instance as it is now; None when it left, or moved to another url, while it was checked.
         """
         with self._changed:
-            lease = self._leases.get(instance.service, {}).get(instance.id)
+            known = self._services.get(instance.service)
+            lease = known.leases.get(instance.id) if known else None
             if lease is None or lease.instance.url != instance.url:
                 return None
-            lease.failures = 0 if passed else lease.failures + 1
-            lease.passes = lease.passes + 1 if passed else 0
-            if lease.failures >= self.unhealthy_threshold:
-                return self._update(lease, healthy=False)
-            if lease.passes >= self.healthy_threshold:
-                return self._update(lease, healthy=True)
-            return lease.instance
+            lease.checks = max(lease.checks, 0) + 1 if passed else min(lease.checks, 0) - 1
+            healthy = lease.instance.healthy
+            if lease.checks <= -self.unhealthy_threshold:
+                healthy = False
+            elif lease.checks >= self.healthy_threshold:
+                healthy = True
+            return self._update(lease, healthy=healthy)
 
     def evict(self) -> Eviction:
         """Remove the instances whose lease ran out, unless too many did (see `eviction_cap`).
@@ -206,19 +208,19 @@ class Registry:
         with self._changed:
             now = self._clock()
             self._lately_evicted = {key: end for key, end in self._lately_evicted.items() if end > now}
-            expired = [lease for lease in self._all_leases() if lease.expires_at <= now]
+            leases = [lease for known in self._services.values() for lease in known.leases.values()]
+            expired = tuple(lease.instance for lease in leases if lease.expires_at <= now)
             missing = len(expired) + len(self._lately_evicted)
-            total = sum(map(len, self._leases.values())) + len(self._lately_evicted)
+            total = len(leases) + len(self._lately_evicted)
             allowed = max(1, math.floor(total * self.eviction_cap + 1e-9))
             self._self_preservation = bool(expired) and missing > allowed
-            instances = tuple(lease.instance for lease in expired)
             if self._self_preservation:
                 _log.warning(messages.LOG_PRESERVING, missing, total)
-                return Eviction(kept=instances)
-            for instance in instances:
+                return Eviction(kept=expired)
+            for instance in expired:
                 self._remove(instance)
                 self._lately_evicted[instance.service, instance.id] = now + instance.ttl
-            return Eviction(evicted=instances)
+            return Eviction(evicted=expired)
 
     def close(self) -> None:
         """Answer every waiting `watch` now, and later ones at once: the registry is about to stop."""
@@ -235,8 +237,9 @@ class Registry:
         """
         service = valid_service(service)
         with self._changed:
-            leases = self._leases.get(service, {}).values()
-            return [lease.instance for lease in leases if any_status or lease.instance.available]
+            known = self._services.get(service, _Service())
+            found = [lease.instance for lease in known.leases.values()]
+            return found if any_status else [instance for instance in found if instance.available]
 
     def get(self, service: str, instance_id: str) -> Instance:
         """Return one instance, whatever its status. Raises UnknownInstance."""
@@ -244,22 +247,24 @@ class Registry:
             return self._lease(service, instance_id).instance
 
     def pick(self, service: str) -> Instance:
-        """Return the available instance whose turn it is. Raises NoInstances, InvalidInput."""
+        """Return the available instance whose turn it is, in constant time.
+
+        Raises NoInstances, InvalidInput.
+        """
         service = valid_service(service)
         with self._changed:
-            leases = self._leases.get(service, {})
-            available = [key for key, lease in leases.items() if lease.instance.available]
-            chosen = self._turns[service].pick(available) if available else None
+            known = self._services.get(service, _Service())
+            chosen = known.turns.pick()
             if chosen is None:
-                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=len(leases)))
-            return leases[chosen].instance
+                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=len(known.leases)))
+            return known.leases[chosen].instance
 
     def services(self) -> dict[str, list[Instance]]:
         """Return every service with all of its instances, whatever their status."""
         with self._changed:
             return {
-                service: [lease.instance for lease in leases.values()]
-                for service, leases in self._leases.items()
+                service: [lease.instance for lease in known.leases.values()]
+                for service, known in self._services.items()
             }
 
     def lease_left(self, service: str, instance_id: str) -> float:
@@ -281,15 +286,13 @@ class Registry:
         with self._changed:
             return self._index if service is None else self._index_of(valid_service(service))
 
-    def changes(self, *, max_age: float | None = None) -> list[Change]:
+    def changes(self, *, max_age: float = math.inf) -> list[Change]:
         """Return the last changes, oldest first; `max_age`: only those of the last so many seconds."""
         with self._changed:
-            since = -math.inf if max_age is None else self._clock() - max_age
-            return [change for change in self._changes if change.at >= since]
+            now = self._clock()
+            return [change for change in self._changes if now - change.at <= max_age]
 
-    def watch(
-        self, service: str, index: int = 0, wait: float = 30.0, *, any_status: bool = False
-    ) -> Snapshot:
+    def watch(self, service: str, index: int = 0, wait: float = 30.0) -> Snapshot:
         """Return the service as soon as its index is no longer `index`, or unchanged after `wait` seconds.
 
         An index that never was (the registry has restarted) counts as a change. An answer may also come
@@ -302,9 +305,7 @@ class Registry:
         with self._changed:
             # Waiting is real time, whatever clock the leases run on.
             self._changed.wait_for(lambda: self._closed or self._index_of(service) != index, timeout=wait)
-            return Snapshot(
-                service, self._index_of(service), tuple(self.instances(service, any_status=any_status))
-            )
+            return Snapshot(service, self._index_of(service), tuple(self.instances(service)))
 
     @property
     def self_preservation(self) -> bool:
@@ -321,15 +322,10 @@ class Registry:
     def _lease(self, service: str, instance_id: str) -> _Lease:
         service = valid_service(service)
         try:
-            return self._leases[service][instance_id]
+            return self._services[service].leases[instance_id]
         except KeyError:
-            raise UnknownInstance(
-                messages.UNKNOWN_INSTANCE.format(service=service, instance_id=instance_id)
-            ) from None
-
-    def _all_leases(self) -> Iterator[_Lease]:
-        for leases in self._leases.values():
-            yield from leases.values()
+            message = messages.UNKNOWN_INSTANCE.format(service=service, instance_id=instance_id)
+            raise UnknownInstance(message) from None
 
     def _update(self, lease: _Lease, **fields: Any) -> Instance:
         updated = replace(lease.instance, **fields)
@@ -339,19 +335,24 @@ class Registry:
         return updated
 
     def _remove(self, instance: Instance) -> None:
-        leases = self._leases[instance.service]
-        del leases[instance.id]
-        self._turns[instance.service].leave(instance.id)
+        known = self._services[instance.service]
+        del known.leases[instance.id]
         self._record("DELETED", instance)
-        if not leases:
-            del self._leases[instance.service], self._turns[instance.service]
-            self._vanished_index = self._service_index.pop(instance.service)
+        if not known.leases:
+            del self._services[instance.service]
+            self._vanished_index = self._index
 
     def _record(self, action: Literal["ADDED", "MODIFIED", "DELETED"], instance: Instance) -> None:
-        self._index += 1
-        self._service_index[instance.service] = self._index
+        known = self._services[instance.service]
+        # Who was out and comes back joins at the end of the queue, like a newcomer.
+        if instance.available and action != "DELETED":
+            known.turns.join(instance.id)
+        else:
+            known.turns.leave(instance.id)
+        self._index = known.index = self._index + 1
         self._changes.append(Change(self._index, action, instance, self._clock()))
         self._changed.notify_all()
 
     def _index_of(self, service: str) -> int:
-        return self._service_index.get(service, self._vanished_index)
+        known = self._services.get(service)
+        return known.index if known else self._vanished_index

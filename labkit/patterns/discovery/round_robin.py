@@ -1,11 +1,12 @@
 """Turns that stay even while the list changes.
 
-Rotating an index over a list that grows, shrinks or is filtered skips some and repeats others. Here every
-key remembers its last turn, and whoever has waited longest goes next; who is not on the list today simply
-keeps waiting.
+Rotating an index over a list that grows, shrinks or is filtered skips some and repeats others. Here the keys
+stand in a queue: the first has waited longest, and goes last when it has had its turn. Whoever cannot take a
+turn today is passed over and keeps its place.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable
 
 
@@ -18,34 +19,33 @@ class RoundRobin:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._clock = 0
-        self._last_turn: dict[str, int] = {}
+        # A linked list inside: the first is found, and moved last, in the same time however many there are.
+        self._queue: OrderedDict[str, None] = OrderedDict()
 
-    def pick(self, keys: Iterable[str]) -> str | None:
-        """Return the key that has waited longest among `keys` (None: there are none) and move it last."""
+    def pick(self, keys: Iterable[str] | None = None) -> str | None:
+        """Return the key that has waited longest and move it last; None when there is none.
+
+        `keys`: the only ones that may be chosen now, of which new ones join. Without them, everyone that has
+        joined; this alone takes constant time.
+        """
         with self._lock:
-            waiting = {key: self._join(key) for key in keys}
-            if not waiting:
-                return None
-            chosen = min(waiting, key=waiting.__getitem__)
-            self._last_turn[chosen] = self._tick()
+            if keys is None:
+                chosen = next(iter(self._queue), None)
+            else:
+                wanted = dict.fromkeys(keys)
+                for key in wanted:
+                    self._queue.setdefault(key)
+                chosen = next((key for key in self._queue if key in wanted), None)
+            if chosen is not None:
+                self._queue.move_to_end(chosen)
             return chosen
 
     def join(self, key: str) -> None:
         """Give a new key its place at the end of the queue; a known one keeps its own."""
         with self._lock:
-            self._join(key)
+            self._queue.setdefault(key)
 
     def leave(self, key: str) -> None:
         """Forget a key."""
         with self._lock:
-            self._last_turn.pop(key, None)
-
-    def _join(self, key: str) -> int:
-        if key not in self._last_turn:
-            self._last_turn[key] = self._tick()
-        return self._last_turn[key]
-
-    def _tick(self) -> int:
-        self._clock += 1
-        return self._clock
+            self._queue.pop(key, None)

@@ -1,7 +1,7 @@
 """The registry over HTTP, as a Flask application.
 
     GET    /services                          every service and how many instances are available
-    GET    /services/NAME                     its available instances (?all=1: of any status) and the index
+    GET    /services/NAME                     its available instances and the index
     GET    /services/NAME?index=N&wait=S      the same, once the index is no longer N, or after S seconds
     POST   /services/NAME                     register; the registry makes up the id: 201 and Location
     PUT    /services/NAME/ID                  register with an id of one's own: 201, or 200 when it was there
@@ -18,7 +18,8 @@ takes a turn: balancing is the client's work, since GET is safe (RFC 9110, secti
 Whoever reaches the port may register: like Consul and Eureka as they come, it belongs on a private network.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Flask, Response, jsonify, request, url_for
 from werkzeug.exceptions import HTTPException
@@ -29,6 +30,8 @@ from labkit.patterns.discovery.errors import UnknownInstance
 from labkit.patterns.discovery.eureka import eureka_blueprint
 from labkit.patterns.discovery.registry import Registry
 from labkit.patterns.discovery.wire import UNKNOWN_INSTANCE, instance_to_json, snapshot_to_json
+
+N = TypeVar("N", int, float)
 
 # A thread of the server waits with each watch: none may wait for ever. Consul allows ten minutes.
 MAX_WAIT = 60.0
@@ -61,14 +64,11 @@ def registry_app(registry: Registry) -> Flask:
 
     @app.get("/services/<service>")
     def look_up(service: str) -> dict[str, Any]:
-        any_status = _flag("all")
-        wait = _wait_argument()
-        index = request.args.get("index")
-        if index is None:
-            snapshot = registry.watch(service, wait=0, any_status=any_status)
-        else:
-            snapshot = registry.watch(service, _index(index), wait, any_status=any_status)
-        return snapshot_to_json(snapshot)
+        wait = _number("wait", float, DEFAULT_WAIT)
+        if wait > MAX_WAIT:
+            raise InvalidInput(messages.LONG_WAIT.format(given=wait, limit=int(MAX_WAIT)))
+        # From 0, when none is given, a watch answers at once.
+        return snapshot_to_json(registry.watch(service, _number("index", int, 0), wait))
 
     @app.post("/services/<service>")
     def register(service: str) -> tuple[Response, int, dict[str, str]]:
@@ -144,25 +144,9 @@ def _json_object(accepted: set[str], *, example: str, required: str) -> dict[str
     return body
 
 
-def _flag(name: str) -> bool:
-    given = request.args.get(name, "0")
-    if given not in ("0", "1"):
-        raise InvalidInput(messages.BAD_FLAG.format(name=name, given=given))
-    return given == "1"
-
-
-def _index(given: str) -> int:
-    if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise InvalidInput(messages.BAD_INDEX.format(given=given))
-    return int(given)
-
-
-def _wait_argument() -> float:
-    given = request.args.get("wait", str(DEFAULT_WAIT))
+def _number(name: str, kind: Callable[[str], N], default: N) -> N:
+    given = request.args.get(name)
     try:
-        wait = float(given)
+        return default if given is None else kind(given)
     except ValueError:
-        wait = -1.0
-    if not 0 <= wait <= MAX_WAIT:  # NaN fails this too
-        raise InvalidInput(messages.BAD_WAIT.format(given=given, limit=int(MAX_WAIT)))
-    return wait
+        raise InvalidInput(messages.BAD_NUMBER.format(name=name, given=given)) from None

@@ -27,7 +27,7 @@ from aiohttp import web
 from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead import BulkheadFullError
 from labkit.patterns.discovery import AsyncDiscoveryClient, DiscoveryError, Instance
-from labkit.patterns.discovery.cache import InstanceCache
+from labkit.patterns.discovery.core import InstanceCache
 from labkit.patterns.edge import messages
 from labkit.patterns.edge.errors import InvalidToken, Refused
 from labkit.patterns.edge.forwarded import FROM_OUTSIDE, Caller, TrustedProxies
