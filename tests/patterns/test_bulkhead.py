@@ -37,8 +37,7 @@ from labkit.patterns.bulkhead import (
     Vegas,
     calls,
 )
-from labkit.patterns.bulkhead.events import Recorder
-from labkit.patterns.bulkhead.gate import Admission, Gate, State
+from labkit.patterns.bulkhead.gate import Gate, State
 
 
 class Crash(BaseException):
@@ -425,6 +424,26 @@ def test_it_says_when_to_try_again_by_what_calls_take():
     assert refusal() == 3  # two permits, six seconds each: one comes back every three
 
 
+def test_a_changed_wait_is_for_who_comes_from_then_on():
+    clock = ManualClock(1000.0)
+    bulkhead = Bulkhead(1, max_wait=30, clock=clock)
+    with ThreadPoolExecutor(2) as others:
+        with held(bulkhead):
+            patient = others.submit(bulkhead.call, lambda: "dentro")
+            eventually(lambda: bulkhead.waiting == 1)
+            bulkhead.max_wait = 5
+            hasty = others.submit(bulkhead.call, lambda: "dentro")
+            eventually(lambda: bulkhead.waiting == 2)
+            bulkhead.max_wait = 0
+            with pytest.raises(BulkheadFullError) as refusal:
+                bulkhead.call(pytest.fail)
+            assert not refusal.value.waited
+            clock.advance(6)
+        assert patient.result(PATIENCE) == "dentro"
+        with pytest.raises(BulkheadFullError, match="en 5 s"):
+            hasty.result(PATIENCE)
+
+
 # The permit stays with the work
 
 
@@ -578,11 +597,14 @@ def test_a_coroutine_dropped_in_the_middle_gives_its_permit_back(form):
         async with bulkhead:
             await never()
 
-    dropped = bulkhead.acall(never) if form == "acall" else enter()
-    dropped.send(None)
-    assert bulkhead.in_use == 1
-    del dropped
-    assert all_permits_are_there(bulkhead)
+    async def main():
+        dropped = bulkhead.acall(never) if form == "acall" else enter()
+        dropped.send(None)
+        assert bulkhead.in_use == 1
+        del dropped
+        assert all_permits_are_there(bulkhead)
+
+    asyncio.run(main())
 
 
 def test_a_waiter_whose_loop_was_closed_is_passed_over():
@@ -986,8 +1008,10 @@ def test_a_limit_is_a_whole_number_above_zero_or_an_algorithm(limit):
 def test_a_wait_is_a_number_of_seconds(seconds):
     with pytest.raises(InvalidInput, match=r"max_wait vale .*segundos"):
         Bulkhead(1, max_wait=seconds)
+    bulkhead = Bulkhead(1, max_wait=2)
     with pytest.raises(InvalidInput, match=r"max_wait vale .*segundos"):
-        BulkheadPool(1, queue=1, max_wait=seconds)
+        bulkhead.max_wait = seconds
+    assert bulkhead.max_wait == 2
 
 
 @pytest.mark.parametrize("queue", [-1, 1.5, True, "1"])
@@ -1088,19 +1112,6 @@ def test_whatever_can_be_called_plainly_may_be_given(func):
 # Any order of things
 
 
-class Spy(Admission):
-    """Waits without a thread: it notes that it was told."""
-
-    __slots__ = ("told",)
-
-    def __init__(self, number, arrival):
-        super().__init__(number, arrival)
-        self.told = False
-
-    def notify(self):
-        self.told = True
-
-
 class GateMachine(RuleBasedStateMachine):
     """Arrivals, ends, cancellations, changes of limit and time in any order, on a clock wound by hand."""
 
@@ -1113,12 +1124,13 @@ class GateMachine(RuleBasedStateMachine):
         self.gate = Gate(
             "pagos",
             2,
-            Recorder("pagos", self.events.append),
             self.clock,
+            self.events.append,
             max_wait=self.MAX_WAIT,
             max_queue=self.MAX_QUEUE,
         )
-        self.spies = []
+        self.spies = []  # admissions for which nobody waits: they are noted as told
+        self.told = set()
         self.largest = 2  # the limit since nobody was inside
 
     def spies_in(self, state):
@@ -1126,7 +1138,8 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule()
     def arrive(self):
-        spy = Spy(self.gate.next_number(), self.clock())
+        spy = self.gate.admission()
+        spy.notify = lambda: self.told.add(spy)
         full = self.gate.in_use >= self.gate.limit
         queue = len(self.gate.queue)
         try:
@@ -1159,7 +1172,7 @@ class GateMachine(RuleBasedStateMachine):
     def wake_without_a_permit(self):
         spy = self.spies_in(State.QUEUED)[0]
         with pytest.raises(BulkheadFullError):
-            self.gate._settle(spy)
+            self.gate.settle(spy)
 
     @rule(limit=st.integers(1, 6))
     def change_limit(self, limit):
@@ -1200,7 +1213,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     def who_waited_was_told(self):
-        assert all(spy.told for spy in self.spies_in(State.HELD) if spy.start != spy.arrival)
+        assert all(spy in self.told for spy in self.spies_in(State.HELD) if spy.start != spy.arrival)
 
 
 @pytest.mark.parametrize("examples", [10, soak(100)])

@@ -1,13 +1,12 @@
 """`Bulkhead`: the caller's own thread or task does the work, if there is a permit for it."""
 
 import asyncio
-import functools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable
+from functools import partial, wraps
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from labkit.patterns._given import (
     is_coroutine_function,
@@ -17,14 +16,15 @@ from labkit.patterns._given import (
     valid_text,
 )
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.checks import call_plainly, refuse_coroutine
 from labkit.patterns.bulkhead.errors import BulkheadError
-from labkit.patterns.bulkhead.events import Listener, Metrics, Recorder
-from labkit.patterns.bulkhead.gate import Admission, Gate, TaskAdmission, ThreadAdmission
+from labkit.patterns.bulkhead.events import Listener, Metrics
+from labkit.patterns.bulkhead.gate import Admission, Gate
 from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
+from labkit.patterns.bulkhead.work import Work, refuse_coroutine
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Bulkhead:
@@ -62,22 +62,17 @@ class Bulkhead:
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
     ) -> None:
-        name = "bulkhead" if name is None else valid_text("name", name)
+        self.name = "bulkhead" if name is None else valid_text("name", name)
         self._gate = Gate(
-            name,
+            self.name,
             valid_limit("limit", limit),
-            Recorder(name, listener),
             clock,
+            listener,
             max_wait=valid_seconds("max_wait", max_wait, zero=True),
             max_queue=None if max_queue is None else valid_count("max_queue", max_queue, minimum=0),
         )
         # What `with` holds, by thread or task: a `with` statement has no place of its own for it.
-        self._entered: dict[object, list[Admission]] = {}
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._gate.name
+        self._entered: dict[object, list[Permit]] = {}
 
     @property
     def limit(self) -> int:
@@ -87,6 +82,15 @@ class Bulkhead:
     @limit.setter
     def limit(self, limit: int) -> None:
         self._gate.set_limit(valid_count("limit", limit))
+
+    @property
+    def max_wait(self) -> float:
+        """Seconds that a call may wait. May be set while it runs, for the calls that come from then on."""
+        return self._gate.max_wait
+
+    @max_wait.setter
+    def max_wait(self, seconds: float) -> None:
+        self._gate.max_wait = valid_seconds("max_wait", seconds, zero=True)
 
     @property
     def in_use(self) -> int:
@@ -111,7 +115,7 @@ class Bulkhead:
         raises.
         """
         refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
-        admission = self._thread_admission()
+        admission = self._from_thread()
         try:
             self._gate.enter(admission)
             result = func(*args, **kwargs)
@@ -124,28 +128,18 @@ class Bulkhead:
 
     def acquire(self) -> "Permit":
         """Return a permit to be given back by hand, where no `with` can reach. Raises BulkheadFullError."""
-        admission = self._thread_admission()
-        try:
-            self._gate.enter(admission)
-        except BaseException as error:
-            self._gate.leave(admission, error)
-            raise
+        admission = self._from_thread()
+        self._gate.enter(admission)
         return Permit(self._gate, admission)
 
     def __enter__(self) -> Self:
-        admission = self._thread_admission()
-        try:
-            self._gate.enter(admission)
-            self._entered.setdefault(threading.get_ident(), []).append(admission)
-        except BaseException as error:
-            self._gate.leave(admission, error)
-            raise
+        self._entered.setdefault(threading.get_ident(), []).append(self.acquire())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.leave(self._exiting(threading.get_ident()), error)
+        self._exiting(threading.get_ident()).release(error)
 
     # Asyncio
 
@@ -156,8 +150,8 @@ class Bulkhead:
         """
         if not is_coroutine_function(func):
             refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
-            return await self._call_in_thread(cast(Callable[P, R], func), *args, **kwargs)
-        admission = self._task_admission()
+            return cast(R, await self._call_in_thread(func, args, kwargs))
+        admission = self._from_task()
         try:
             await self._gate.enter_async(admission)
             result: R = await cast(Callable[P, Awaitable[R]], func)(*args, **kwargs)
@@ -167,103 +161,73 @@ class Bulkhead:
             raise
         return result
 
-    async def _call_in_thread(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _call_in_thread(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         # Not the loop's executor: everyone shares that one, and a slow dependency would fill it for all.
         # There are never more of these threads than permits.
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[R] = loop.create_future()
-        context = copy_context()
-        admission = self._task_admission()
-
-        def work() -> None:
-            try:
-                result = context.run(call_plainly, func, args, kwargs)
-            except BaseException as error:
-                self._gate.leave(admission, error)
-                _tell(loop, answer, error, None)
-            else:
-                self._gate.leave(admission)
-                _tell(loop, answer, None, result)
-
-        thread = threading.Thread(target=work, name=f"{self.name}-{admission.number}", daemon=True)
+        admission = self._from_task()
+        work = Work(func, args, kwargs, partial(self._gate.leave, admission))
+        thread = threading.Thread(target=work.run, name=f"{self.name}-{admission.number}", daemon=True)
         admission.worker = thread.name
         try:
             await self._gate.enter_async(admission)
             thread.start()
-        except BaseException as error:
-            # An interrupt may come just after the start: then the thread gives the permit back.
-            if not thread.is_alive():
-                self._gate.leave(admission, error)
+        except BaseException:
+            work.cancel()  # gives back what it got; nothing, if it runs already
             raise
-        return await answer
+        return await asyncio.wrap_future(work)
 
     async def __aenter__(self) -> Self:
-        admission = self._task_admission()
-        try:
-            await self._gate.enter_async(admission)
-            self._entered.setdefault(_current_task(), []).append(admission)
-        except BaseException as error:
-            self._gate.leave(admission, error)
-            raise
+        admission = self._from_task()
+        await self._gate.enter_async(admission)
+        self._entered.setdefault(_current_task(), []).append(Permit(self._gate, admission))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.leave(self._exiting(_current_task()), error)
+        self._exiting(_current_task()).release(error)
 
     # Decorator
 
-    @overload
-    def __call__(self, func: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, func: Callable[P, R]) -> Callable[P, R]: ...
-    def __call__(self, func: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, func: F, /) -> F:
         """Return `func` with this bulkhead around it; a coroutine function stays one."""
         if is_coroutine_function(func):
 
-            @functools.wraps(func)
+            @wraps(func)
             async def guarded_async(*args: Any, **kwargs: Any) -> Any:
                 return await self.acall(func, *args, **kwargs)
 
-            return guarded_async
+            return cast(F, guarded_async)
         refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
 
-        @functools.wraps(func)
+        @wraps(func)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             return self.call(func, *args, **kwargs)
 
-        return guarded
+        return cast(F, guarded)
 
     def __repr__(self) -> str:
         waiting = f", {self.waiting} esperando" if self.waiting else ""
         return f"Bulkhead({self.name}: {self.in_use} de {self.limit} en uso{waiting})"
 
-    def _thread_admission(self) -> ThreadAdmission:
-        gate = self._gate
-        worker = threading.current_thread().name if gate.recorder.listening else None
-        return ThreadAdmission(gate.next_number(), gate.clock(), worker)
+    def _from_thread(self) -> Admission:
+        return self._gate.admission(threading.current_thread().name if self._gate.listeners.all else None)
 
-    def _task_admission(self) -> TaskAdmission:
-        gate = self._gate
-        task = asyncio.current_task() if gate.recorder.listening else None
-        return TaskAdmission(gate.next_number(), gate.clock(), task.get_name() if task else None)
+    def _from_task(self) -> Admission:
+        task = asyncio.current_task() if self._gate.listeners.all else None
+        return self._gate.admission(task.get_name() if task else None)
 
-    def _exiting(self, key: object) -> Admission:
+    def _exiting(self, key: object) -> "Permit":
         """Return what the block that ends now holds."""
-        mine = self._entered.get(key)
-        if mine:
-            admission = mine.pop()
-            if not mine:
-                del self._entered[key]
-            return admission
-        self._entered.pop(key, None)  # emptied by what follows
-        # Left elsewhere than entered: an ExitStack closed in another thread, a coroutine closed by the
-        # garbage collector. Permits are alike, so another's will do; only the times of the two are exchanged.
-        for others in list(self._entered.values()):
-            if others:
-                return others.pop()
-        raise BulkheadError(messages.NOT_ENTERED.format(name=self.name))
+        # Left elsewhere than entered (an ExitStack closed in another thread, a coroutine closed by the
+        # garbage collector): permits are alike, so another's will do; only their times are exchanged.
+        mine = self._entered.get(key) or next(filter(None, list(self._entered.values())), None)
+        if not mine:
+            raise BulkheadError(messages.NOT_ENTERED.format(name=self.name))
+        permit = mine.pop()
+        if not self._entered.get(key):
+            self._entered.pop(key, None)
+        return permit
 
 
 class Permit:
@@ -285,20 +249,3 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None  # no loop runs: the garbage collector closes the coroutine
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop, answer: asyncio.Future[R], error: BaseException | None, result: Any
-) -> None:
-    def tell() -> None:
-        if answer.done():
-            return  # cancelled: its caller has left
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error)
-
-    try:
-        loop.call_soon_threadsafe(tell)
-    except RuntimeError:
-        pass  # the loop was closed meanwhile

@@ -13,10 +13,6 @@ QUEUE_FULL = (
     "que es el máximo."
 )
 WAITED = "Ningún permiso de «{name}» quedó libre en {seconds:g} s ({in_use} de {limit} en uso)."
-POOL_FULL = "El grupo «{name}» está lleno: {workers} trabajando y {queue} en la cola. La tarea no se admite."
-POOL_WAITED = (
-    "En {seconds:g} s no quedó sitio en la cola de «{name}» ({workers} trabajando, {queue} en la cola)."
-)
 CLOSED = "El grupo «{name}» está cerrado: ya no admite tareas."
 BUSY = "Servicio saturado: inténtalo de nuevo más tarde."
 
@@ -51,7 +47,6 @@ RETURNED_COROUTINE = (
 RAISED_STOP_ITERATION = "{given} lanzó StopIteration, que no puede salir de un hilo."
 NOT_ENTERED = "Se sale de «{name}» sin haber entrado."
 
-LOG_LISTENER_FAILED = "«%s»: el oyente de sucesos falló y se sigue adelante"
 LOG_ALGORITHM_FAILED = "«%s»: el límite adaptativo falló y se conserva el que había"
 LOG_TASK_FAILED = "«%s»: la tarea %s, %s, falló en %s tras %.3f s y %.3f s de espera"
 LOG_NO_THREAD = "«%s»: el sistema no da otro hilo; siguen los %d que hay"
