@@ -1122,10 +1122,10 @@ class GateMachine(RuleBasedStateMachine):
         self.clock = ManualClock(1000.0)
         self.events = []
         self.gate = Gate(
-            "pagos",
             2,
-            self.clock,
-            self.events.append,
+            name="pagos",
+            clock=self.clock,
+            listener=self.events.append,
             max_wait=self.MAX_WAIT,
             max_queue=self.MAX_QUEUE,
         )
@@ -1138,12 +1138,12 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule()
     def arrive(self):
-        spy = self.gate.admission()
+        spy = self.gate._new_permit()
         spy.notify = lambda: self.told.add(spy)
         full = self.gate.in_use >= self.gate.limit
-        queue = len(self.gate.queue)
+        queue = len(self.gate._queue)
         try:
-            at_once = self.gate.arrive(spy)
+            at_once = self.gate._arrive(spy)
         except BulkheadFullError:
             assert full
             assert queue == self.MAX_QUEUE
@@ -1157,26 +1157,26 @@ class GateMachine(RuleBasedStateMachine):
     def end(self, data, error):
         first = self.spies_in(State.QUEUED)[:1]
         spy = data.draw(st.sampled_from(self.spies_in(State.HELD)))
-        self.gate.leave(spy, error)
-        self.gate.leave(spy)  # twice does no harm
+        self.gate._leave(spy, error)
+        self.gate._leave(spy)  # twice does no harm
         if first and self.gate.in_use < self.gate.limit:
             assert first[0].state is not State.QUEUED
 
-    @precondition(lambda self: self.gate.queue)
+    @precondition(lambda self: self.gate._queue)
     @rule(data=st.data())
     def cancel(self, data):
-        self.gate.leave(data.draw(st.sampled_from(self.spies_in(State.QUEUED))))
+        self.gate._leave(data.draw(st.sampled_from(self.spies_in(State.QUEUED))))
 
-    @precondition(lambda self: self.gate.queue)
+    @precondition(lambda self: self.gate._queue)
     @rule()
     def wake_without_a_permit(self):
         spy = self.spies_in(State.QUEUED)[0]
         with pytest.raises(BulkheadFullError):
-            self.gate.settle(spy)
+            self.gate._settle(spy)
 
     @rule(limit=st.integers(1, 6))
     def change_limit(self, limit):
-        self.gate.set_limit(limit)
+        self.gate.limit = limit
         self.largest = max(self.largest, limit)
 
     @rule(seconds=st.floats(0, 15))
@@ -1189,7 +1189,7 @@ class GateMachine(RuleBasedStateMachine):
         held, queued = self.spies_in(State.HELD), self.spies_in(State.QUEUED)
         assert metrics.in_use == len(held)
         assert metrics.waiting == len(queued) <= self.MAX_QUEUE
-        assert list(self.gate.queue) == queued
+        assert list(self.gate._queue) == queued
         ended = [spy for spy in self.spies if spy.start is not None and spy.state is State.DONE]
         assert metrics.accepted == len(held) + len(ended)
         assert metrics.rejected + metrics.abandoned + metrics.accepted + len(queued) == len(self.spies)
@@ -1202,7 +1202,7 @@ class GateMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_while_a_permit_is_free(self):
-        assert not self.gate.queue or self.gate.in_use >= self.gate.limit
+        assert not self.gate._queue or self.gate.in_use >= self.gate.limit
 
     @invariant()
     def first_come_first_served_and_none_after_its_time(self):

@@ -33,11 +33,12 @@ ThreadPoolBulkhead; Netflix's Hystrix (isolation by thread and by semaphore) and
 import logging
 
 from labkit.patterns._given import InvalidInput
-from labkit.patterns.bulkhead.bulkhead import Bulkhead, Permit
+from labkit.patterns._limits import AIMD, LimitAlgorithm, Sample, Vegas
+from labkit.patterns.bulkhead.bulkhead import Bulkhead
 from labkit.patterns.bulkhead.errors import BulkheadClosedError, BulkheadError, BulkheadFullError
 from labkit.patterns.bulkhead.events import BulkheadEvent, Metrics, Outcome, calls
+from labkit.patterns.bulkhead.gate import Permit
 from labkit.patterns.bulkhead.http import BulkheadMiddleware, bulkhead_middleware, full_response
-from labkit.patterns.bulkhead.limits import AIMD, LimitAlgorithm, Sample, Vegas
 from labkit.patterns.bulkhead.pool import BulkheadPool
 
 __all__ = [

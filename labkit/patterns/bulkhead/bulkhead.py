@@ -4,30 +4,30 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from labkit.patterns._given import (
+    guarded,
     is_coroutine_function,
+    refuse_coroutine,
     refuse_unfinished,
     valid_count,
     valid_seconds,
-    valid_text,
 )
+from labkit.patterns._limits import LimitAlgorithm, valid_limit
 from labkit.patterns.bulkhead import messages
 from labkit.patterns.bulkhead.errors import BulkheadError
-from labkit.patterns.bulkhead.events import Listener, Metrics
-from labkit.patterns.bulkhead.gate import Admission, Gate
-from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
-from labkit.patterns.bulkhead.work import Work, refuse_coroutine
+from labkit.patterns.bulkhead.events import Listener
+from labkit.patterns.bulkhead.gate import Gate, Permit
+from labkit.patterns.bulkhead.work import Work
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Bulkhead:
+class Bulkhead(Gate):
     """At most `limit` calls at a time, from threads and from asyncio tasks together.
 
         pagos = Bulkhead(3, max_wait=0.5)
@@ -58,53 +58,29 @@ class Bulkhead:
         *,
         max_wait: float = 0.0,
         max_queue: int | None = None,
-        name: str | None = None,
+        name: str = "bulkhead",
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
     ) -> None:
-        self.name = "bulkhead" if name is None else valid_text("name", name)
-        self._gate = Gate(
-            self.name,
+        super().__init__(
             valid_limit("limit", limit),
-            clock,
-            listener,
+            name=name,
             max_wait=valid_seconds("max_wait", max_wait, zero=True),
             max_queue=None if max_queue is None else valid_count("max_queue", max_queue, minimum=0),
+            clock=clock,
+            listener=listener,
         )
         # What `with` holds, by thread or task: a `with` statement has no place of its own for it.
         self._entered: dict[object, list[Permit]] = {}
 
     @property
-    def limit(self) -> int:
-        """How many may be inside. May be set while it runs: lowered, nobody inside is put out."""
-        return self._gate.limit
-
-    @limit.setter
-    def limit(self, limit: int) -> None:
-        self._gate.set_limit(valid_count("limit", limit))
-
-    @property
     def max_wait(self) -> float:
         """Seconds that a call may wait. May be set while it runs, for the calls that come from then on."""
-        return self._gate.max_wait
+        return self._max_wait
 
     @max_wait.setter
     def max_wait(self, seconds: float) -> None:
-        self._gate.max_wait = valid_seconds("max_wait", seconds, zero=True)
-
-    @property
-    def in_use(self) -> int:
-        """How many are inside now."""
-        return self._gate.in_use
-
-    @property
-    def waiting(self) -> int:
-        """How many wait now."""
-        return len(self._gate.queue)
-
-    def metrics(self) -> Metrics:
-        """Everything in numbers, of one moment."""
-        return self._gate.metrics()
+        self._max_wait = valid_seconds("max_wait", seconds, zero=True)
 
     # Threads
 
@@ -115,22 +91,22 @@ class Bulkhead:
         raises.
         """
         refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
-        admission = self._from_thread()
+        permit = self._new_permit()
         try:
-            self._gate.enter(admission)
+            self._enter(permit)
             result = func(*args, **kwargs)
-            refuse_coroutine(func, result)
-            self._gate.leave(admission)
+            refuse_coroutine(func, result, messages.RETURNED_COROUTINE)
+            permit.release()
         except BaseException as error:
-            self._gate.leave(admission, error)
+            permit.release(error)
             raise
         return result
 
-    def acquire(self) -> "Permit":
+    def acquire(self) -> Permit:
         """Return a permit to be given back by hand, where no `with` can reach. Raises BulkheadFullError."""
-        admission = self._from_thread()
-        self._gate.enter(admission)
-        return Permit(self._gate, admission)
+        permit = self._new_permit()
+        self._enter(permit)
+        return permit
 
     def __enter__(self) -> Self:
         self._entered.setdefault(threading.get_ident(), []).append(self.acquire())
@@ -151,25 +127,24 @@ class Bulkhead:
         if not is_coroutine_function(func):
             refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
             return cast(R, await self._call_in_thread(func, args, kwargs))
-        admission = self._from_task()
+        permit = self._new_permit()
         try:
-            await self._gate.enter_async(admission)
+            await self._enter_async(permit)
             result: R = await cast(Callable[P, Awaitable[R]], func)(*args, **kwargs)
-            self._gate.leave(admission)
+            permit.release()
         except BaseException as error:
-            self._gate.leave(admission, error)
+            permit.release(error)
             raise
         return result
 
     async def _call_in_thread(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         # Not the loop's executor: everyone shares that one, and a slow dependency would fill it for all.
         # There are never more of these threads than permits.
-        admission = self._from_task()
-        work = Work(func, args, kwargs, partial(self._gate.leave, admission))
-        thread = threading.Thread(target=work.run, name=f"{self.name}-{admission.number}", daemon=True)
-        admission.worker = thread.name
+        permit = self._new_permit()
+        work = Work(permit, permit.release, func, args, kwargs)
+        thread = threading.Thread(target=work.run, name=f"{self.name}-{permit.number}", daemon=True)
         try:
-            await self._gate.enter_async(admission)
+            await self._enter_async(permit)
             thread.start()
         except BaseException:
             work.cancel()  # gives back what it got; nothing, if it runs already
@@ -177,9 +152,9 @@ class Bulkhead:
         return await asyncio.wrap_future(work)
 
     async def __aenter__(self) -> Self:
-        admission = self._from_task()
-        await self._gate.enter_async(admission)
-        self._entered.setdefault(_current_task(), []).append(Permit(self._gate, admission))
+        permit = self._new_permit()
+        await self._enter_async(permit)
+        self._entered.setdefault(_current_task(), []).append(permit)
         return self
 
     async def __aexit__(
@@ -191,33 +166,15 @@ class Bulkhead:
 
     def __call__(self, func: F, /) -> F:
         """Return `func` with this bulkhead around it; a coroutine function stays one."""
-        if is_coroutine_function(func):
-
-            @wraps(func)
-            async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-                return await self.acall(func, *args, **kwargs)
-
-            return cast(F, guarded_async)
-        refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
-
-        @wraps(func)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            return self.call(func, *args, **kwargs)
-
-        return cast(F, guarded)
+        if not is_coroutine_function(func):
+            refuse_unfinished(func, messages.COROUTINE_FUNCTION, messages.GENERATOR_FUNCTION)
+        return guarded(func, self.call, self.acall)
 
     def __repr__(self) -> str:
         waiting = f", {self.waiting} esperando" if self.waiting else ""
         return f"Bulkhead({self.name}: {self.in_use} de {self.limit} en uso{waiting})"
 
-    def _from_thread(self) -> Admission:
-        return self._gate.admission(threading.current_thread().name if self._gate.listeners.all else None)
-
-    def _from_task(self) -> Admission:
-        task = asyncio.current_task() if self._gate.listeners.all else None
-        return self._gate.admission(task.get_name() if task else None)
-
-    def _exiting(self, key: object) -> "Permit":
+    def _exiting(self, key: object) -> Permit:
         """Return what the block that ends now holds."""
         # Left elsewhere than entered (an ExitStack closed in another thread, a coroutine closed by the
         # garbage collector): permits are alike, so another's will do; only their times are exchanged.
@@ -228,20 +185,6 @@ class Bulkhead:
         if not self._entered.get(key):
             self._entered.pop(key, None)
         return permit
-
-
-class Permit:
-    """One permit, held until `release`, which may be called from any thread and more than once."""
-
-    __slots__ = ("_admission", "_gate")
-
-    def __init__(self, gate: Gate, admission: Admission) -> None:
-        self._gate = gate
-        self._admission = admission
-
-    def release(self, error: BaseException | None = None) -> None:
-        """Give it back. `error`: what the work ended with."""
-        self._gate.leave(self._admission, error)
 
 
 def _current_task() -> asyncio.Task[Any] | None:

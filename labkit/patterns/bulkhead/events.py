@@ -30,8 +30,8 @@ class Outcome(StrEnum):
 class BulkheadEvent:
     """One thing that happened, and how full the bulkhead was just afterwards.
 
-    `kind`: "admitted" (it begins to run), "released" (its work has ended, by `outcome`), "rejected" (it never
-    ran: there was no permit, or none came free in time), "abandoned" (it was cancelled before it began), and
+    `kind`: "admitted" (it has a permit), "released" (its work has ended, by `outcome`), "rejected" (it never
+    ran: there was no permit, or none came free in time), "abandoned" (it was cancelled while it waited), and
     "limit" (no call: the limit changed).
 
     All times are seconds of the bulkhead's clock. `arrival`: when the call asked for a permit; `start`: when
@@ -61,8 +61,8 @@ Listener = Callable[[BulkheadEvent], object]
 class Metrics:
     """A bulkhead in numbers, all of one moment.
 
-    `accepted`: calls that got a permit (a pool: a place); of them `completed` and `failed` have ended by
-    themselves. `rejected`: refused, at once or after waiting; `abandoned`: cancelled before they began.
+    `accepted`: calls that got a permit; of them `completed` and `failed` have ended by
+    themselves. `rejected`: refused, at once or after waiting; `abandoned`: cancelled while they waited.
     `max_in_use`, `max_waiting`: the most there ever were. `busy`: seconds that ended calls have held permits,
     together: divided by the time that passed it is the mean number in use (Little's law).
     """

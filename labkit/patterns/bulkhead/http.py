@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.patterns._given import InvalidInput
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.bulkhead import Bulkhead, Permit
+from labkit.patterns.bulkhead.bulkhead import Bulkhead
 from labkit.patterns.bulkhead.errors import BulkheadFullError
+from labkit.patterns.bulkhead.gate import Permit
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -49,10 +50,8 @@ def by_path(compartments: Compartments) -> Callable[[str], Bulkhead | None]:
     if not isinstance(compartments, Mapping) or not compartments:
         raise InvalidInput(messages.BAD_COMPARTMENTS.format(given=compartments))
     for prefix, bulkhead in compartments.items():
-        if not isinstance(prefix, str) or not prefix.startswith("/"):
-            raise InvalidInput(messages.BAD_PREFIX.format(given=prefix))
-        if not isinstance(bulkhead, Bulkhead):
-            raise InvalidInput(messages.BAD_COMPARTMENTS.format(given=bulkhead))
+        if not isinstance(bulkhead, Bulkhead) or not isinstance(prefix, str) or not prefix.startswith("/"):
+            raise InvalidInput(messages.BAD_COMPARTMENTS.format(given=compartments))
     found = {prefix.rstrip("/") + "/": bulkhead for prefix, bulkhead in compartments.items()}
     prefixes = sorted(found, key=len, reverse=True)
 

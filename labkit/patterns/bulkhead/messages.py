@@ -16,17 +16,9 @@ WAITED = "Ningún permiso de «{name}» quedó libre en {seconds:g} s ({in_use} 
 CLOSED = "El grupo «{name}» está cerrado: ya no admite tareas."
 BUSY = "Servicio saturado: inténtalo de nuevo más tarde."
 
-BAD_LIMIT = (
-    "{name} vale {given!r}: se acepta un entero de 1 en adelante, "
-    "o un límite que se adapta: AIMD(…) o Vegas(…)."
-)
-BAD_BOUNDS = (
-    "Los límites no casan: se acepta min_limit ≤ initial ≤ max_limit, y son {low}, {initial} y {high}."
-)
 BAD_COMPARTMENTS = (
     "{given!r} no vale: se acepta un Bulkhead, o un diccionario como {{'/pagos': Bulkhead(3)}}."
 )
-BAD_PREFIX = "La ruta {given!r} no vale: se acepta un texto que empieza por «/», por ejemplo '/pagos'."
 LIMIT_IS_ADAPTIVE = "El límite de «{name}» lo lleva {algorithm}: no se puede fijar a mano."
 
 COROUTINE_FUNCTION = (

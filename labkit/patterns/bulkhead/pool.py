@@ -19,11 +19,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import ParamSpec, Self, TypeVar
 
-from labkit.patterns._given import name_of, refuse_unfinished, valid_count, valid_text
+from labkit.patterns._given import name_of, refuse_unfinished, valid_count
+from labkit.patterns._limits import LimitAlgorithm, valid_limit
 from labkit.patterns.bulkhead import messages
-from labkit.patterns.bulkhead.events import Listener, Metrics, Outcome
-from labkit.patterns.bulkhead.gate import Admission, Gate
-from labkit.patterns.bulkhead.limits import LimitAlgorithm, valid_limit
+from labkit.patterns.bulkhead.events import Listener, Outcome
+from labkit.patterns.bulkhead.gate import Gate, Permit
 from labkit.patterns.bulkhead.work import Work
 
 P = ParamSpec("P")
@@ -32,14 +32,14 @@ R = TypeVar("R")
 _log = logging.getLogger(__name__)
 
 
-class BulkheadPool:
+class BulkheadPool(Gate):
     """At most `workers` tasks run, in threads of its own, and at most `queue` more wait for them.
 
         with BulkheadPool(3, queue=2, name="pagos") as pool:
             future = pool.submit(charge, order)
             future.result(timeout=1)         # a caller that gives up: the task keeps its place until it ends
 
-    `workers`: how many, or a limit that adapts itself, `AIMD(…)` or `Vegas(…)`; may be set while it runs.
+    `workers`: how many, or a limit that adapts itself, `AIMD(…)` or `Vegas(…)`; `queue`: how many may wait.
     `name`, `clock`, `listener`: as in `Bulkhead`. Workers are called `NAME-1`, `NAME-2`, …
 
     A task sees the context variables of its submitter. Whatever it raises goes into its Future and, with all
@@ -52,42 +52,17 @@ class BulkheadPool:
         workers: int | LimitAlgorithm,
         *,
         queue: int,
-        name: str | None = None,
+        name: str = "pool",
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
     ) -> None:
-        self.name = "pool" if name is None else valid_text("name", name)
-        self.queue = valid_count("queue", queue, minimum=0)
-        limit = valid_limit("workers", workers)
+        limit, self.queue = valid_limit("workers", workers), valid_count("queue", queue, minimum=0)
         # A task waits for a worker however long it takes: it is the queue that is bounded.
-        self._gate = Gate(self.name, limit, clock, listener, max_wait=math.inf, max_queue=self.queue)
+        super().__init__(limit, name=name, max_wait=math.inf, max_queue=queue, clock=clock, listener=listener)
         self._ready: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         # The workers know the queue only: a pool that nobody holds any more lets them go.
         weakref.finalize(self, self._ready.put, None).atexit = False
-
-    @property
-    def workers(self) -> int:
-        """How many tasks may run. May be set while it runs: lowered, no task is interrupted."""
-        return self._gate.limit
-
-    @workers.setter
-    def workers(self, workers: int) -> None:
-        self._gate.set_limit(valid_count("workers", workers))
-
-    @property
-    def in_use(self) -> int:
-        """How many tasks run now."""
-        return self._gate.in_use
-
-    @property
-    def waiting(self) -> int:
-        """How many tasks are in the queue now."""
-        return len(self._gate.queue)
-
-    def metrics(self) -> Metrics:
-        """Everything in numbers, of one moment."""
-        return self._gate.metrics()
 
     def submit(self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Have `func(*args, **kwargs)` run by a worker and return its Future.
@@ -98,13 +73,12 @@ class BulkheadPool:
         refuse_unfinished(func, messages.COROUTINE_IN_POOL, messages.GENERATOR_FUNCTION)
         if not self._threads:
             self._have_workers(1)  # where the system gives no thread at all it is said here
-        task = self._gate.admission()
-        task.begins_later = True  # when a worker takes it up
-        work = Work(func, args, kwargs, partial(self._leave, task, name_of(func)))
-        task.notify = partial(self._dispatch, work, partial(self._gate.begin, task))
+        permit = self._new_permit()
+        work = Work(permit, partial(self._ended, permit, name_of(func)), func, args, kwargs)
+        permit.notify = partial(self._dispatch, work)
         try:
-            if self._gate.arrive(task):
-                task.notify()
+            if self._arrive(permit):
+                self._dispatch(work)
         except BaseException:
             work.cancel()  # gives back what it got; nothing, if it runs already
             raise
@@ -119,8 +93,8 @@ class BulkheadPool:
 
         `wait`: return when the workers have ended (a worker that calls this does not wait for itself).
         """
-        with self._gate.lock:
-            self._gate.closed = True
+        with self._lock:
+            self._closed = True
         self._end_when_empty()
         if wait:
             for thread in self._threads:
@@ -135,15 +109,15 @@ class BulkheadPool:
 
     def __repr__(self) -> str:
         waiting = f", {self.waiting} en la cola" if self.waiting else ""
-        return f"BulkheadPool({self.name}: {self.in_use} de {self.workers} trabajando{waiting})"
+        return f"BulkheadPool({self.name}: {self.in_use} de {self.limit} trabajando{waiting})"
 
-    def _dispatch(self, work: Work, begin: Callable[[], None]) -> None:
+    def _dispatch(self, work: Work) -> None:
         """Give work with a permit to the workers, of whom there must be one for each permit in use."""
-        self._have_workers(self._gate.in_use)
-        self._ready.put(partial(work.run, begin))
+        self._have_workers(self.in_use)
+        self._ready.put(work.run)
 
     def _have_workers(self, number: int) -> None:
-        with self._gate.lock:
+        with self._lock:
             while len(self._threads) < number:
                 name = f"{self.name}-{len(self._threads) + 1}"
                 thread = threading.Thread(target=_work, args=(self._ready,), name=name, daemon=True)
@@ -156,17 +130,17 @@ class BulkheadPool:
                     return
                 self._threads.append(thread)
 
-    def _leave(self, task: Admission, name: str, error: BaseException | None) -> None:
-        self._gate.leave(task, error)
-        if task.outcome is Outcome.FAILED and task.start is not None and task.end is not None:
-            times = task.end - task.start, task.start - task.arrival
-            words = (self.name, task.number, name, task.worker, *times)
+    def _ended(self, permit: Permit, name: str, error: BaseException | None) -> None:
+        permit.release(error)
+        if permit.outcome is Outcome.FAILED and permit.start is not None and permit.end is not None:
+            times = permit.end - permit.start, permit.start - permit.arrival
+            words = (self.name, permit.number, name, permit.worker, *times)
             _log.error(messages.LOG_TASK_FAILED, *words, exc_info=error)
         self._end_when_empty()
 
     def _end_when_empty(self) -> None:
-        with self._gate.lock:
-            if self._gate.closed and not self._gate.in_use and not self._gate.queue:
+        with self._lock:
+            if self._closed and not self.in_use and not self._queue:
                 self._ready.put(None)
 
 
