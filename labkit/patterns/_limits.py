@@ -66,6 +66,8 @@ def valid_limit(name: str, given: Any) -> int | LimitAlgorithm:
 class _Adaptive:
     """A limit that moves between two bounds, a fraction at a time."""
 
+    _rounding = 0.0
+
     def __init__(self, initial: int, min_limit: int, max_limit: int) -> None:
         self.min_limit, self.max_limit = (
             valid_count("min_limit", min_limit),
@@ -78,7 +80,7 @@ class _Adaptive:
     @property
     def limit(self) -> int:
         """The limit as it stands."""
-        return int(self._estimate + 1e-9)  # five fifths are one
+        return int(self._estimate + self._rounding)
 
     def _set(self, estimate: float) -> None:
         self._estimate = min(max(estimate, float(self.min_limit)), float(self.max_limit))
@@ -93,6 +95,8 @@ class AIMD(_Adaptive):
     decrease say nothing new. (Netflix's AIMDLimit grows by one for each call and shrinks for each slow one.)
     A limit that is not half used does not grow: nothing has tested it.
     """
+
+    _rounding = 1e-9  # five fifths are one
 
     def __init__(
         self,
