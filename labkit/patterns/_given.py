@@ -3,8 +3,8 @@
 import functools
 import inspect
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType
-from typing import Any, TypeVar
+from types import BuiltinFunctionType, CoroutineType, FunctionType
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,6 +79,33 @@ def refuse_unfinished(func: object, coroutine: str, generator: str) -> None:
         raise TypeError(coroutine.format(given=name_of(func)))
     if any(inspect.isgeneratorfunction(face) or inspect.isasyncgenfunction(face) for face in _faces(func)):
         raise TypeError(generator.format(given=name_of(func)))
+
+
+def refuse_coroutine(func: object, result: object, message: str) -> None:
+    """Raise TypeError when a plain function (`lambda: fetch()`) has returned a coroutine, which is closed.
+
+    `message`: what to say then, where {given} stands for the function's name.
+    """
+    if type(result) is CoroutineType:
+        result.close()  # else Python warns that it was never awaited, far from here
+        raise TypeError(message.format(given=name_of(func)))
+
+
+def guarded(func: F, call: Callable[..., Any], acall: Callable[..., Any]) -> F:
+    """Return `func`, called through `call`; or a coroutine function, which stays one, through `acall`."""
+    if is_coroutine_function(func):
+
+        @functools.wraps(func)
+        async def guarded_coroutine(*args: Any, **kwargs: Any) -> Any:
+            return await acall(func, *args, **kwargs)
+
+        return cast(F, guarded_coroutine)
+
+    @functools.wraps(func)
+    def guarded_function(*args: Any, **kwargs: Any) -> Any:
+        return call(func, *args, **kwargs)
+
+    return cast(F, guarded_function)
 
 
 def is_coroutine_function(func: object) -> bool:

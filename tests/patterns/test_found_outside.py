@@ -93,10 +93,10 @@ def test_a_failed_call_leaves_nothing_for_the_garbage_collector() -> None:
 
     def calls(count: int) -> int:
         for _ in range(count):
-            try:
+            with pytest.raises(ConnectionError):
                 bulkhead.call(fail)
-            except ConnectionError:
-                pass
+            with bulkhead, pytest.raises(BulkheadFullError):
+                bulkhead.call(fail)
         return gc.collect()
 
     calls(10)

@@ -31,19 +31,15 @@ ThreadPoolBulkhead; Netflix's Hystrix (isolation by thread and by semaphore) and
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
 
 from labkit.patterns._given import InvalidInput
-from labkit.patterns.bulkhead.bulkhead import Bulkhead, Permit
-from labkit.patterns.bulkhead.compartments import full_response
+from labkit.patterns._limits import AIMD, LimitAlgorithm, Sample, Vegas
+from labkit.patterns.bulkhead.bulkhead import Bulkhead
 from labkit.patterns.bulkhead.errors import BulkheadClosedError, BulkheadError, BulkheadFullError
 from labkit.patterns.bulkhead.events import BulkheadEvent, Metrics, Outcome, calls
-from labkit.patterns.bulkhead.limits import AIMD, LimitAlgorithm, Sample, Vegas
+from labkit.patterns.bulkhead.gate import Permit
+from labkit.patterns.bulkhead.http import BulkheadMiddleware, bulkhead_middleware, full_response
 from labkit.patterns.bulkhead.pool import BulkheadPool
-
-if TYPE_CHECKING:
-    from labkit.patterns.bulkhead.aio import bulkhead_middleware
-    from labkit.patterns.bulkhead.wsgi import BulkheadMiddleware
 
 __all__ = [
     "AIMD",
@@ -60,7 +56,6 @@ __all__ = [
     "Outcome",
     "Permit",
     "Sample",
-    "TypeError",
     "Vegas",
     "bulkhead_middleware",
     "calls",
@@ -69,16 +64,3 @@ __all__ = [
 
 # Failed tasks and listeners are logged; whether that is shown is for the application to say.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
-
-
-def __getattr__(name: str) -> Any:
-    # Who serves no HTTP imports nothing of it, and a Flask service no aiohttp.
-    if name == "bulkhead_middleware":
-        from labkit.patterns.bulkhead.aio import bulkhead_middleware
-
-        return bulkhead_middleware
-    if name == "BulkheadMiddleware":
-        from labkit.patterns.bulkhead.wsgi import BulkheadMiddleware
-
-        return BulkheadMiddleware
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,24 +13,12 @@ QUEUE_FULL = (
     "que es el máximo."
 )
 WAITED = "Ningún permiso de «{name}» quedó libre en {seconds:g} s ({in_use} de {limit} en uso)."
-POOL_FULL = "El grupo «{name}» está lleno: {workers} trabajando y {queue} en la cola. La tarea no se admite."
-POOL_WAITED = (
-    "En {seconds:g} s no quedó sitio en la cola de «{name}» ({workers} trabajando, {queue} en la cola)."
-)
 CLOSED = "El grupo «{name}» está cerrado: ya no admite tareas."
 BUSY = "Servicio saturado: inténtalo de nuevo más tarde."
 
-BAD_LIMIT = (
-    "{name} vale {given!r}: se acepta un entero de 1 en adelante, "
-    "o un límite que se adapta: AIMD(…) o Vegas(…)."
-)
-BAD_BOUNDS = (
-    "Los límites no casan: se acepta min_limit ≤ initial ≤ max_limit, y son {low}, {initial} y {high}."
-)
 BAD_COMPARTMENTS = (
     "{given!r} no vale: se acepta un Bulkhead, o un diccionario como {{'/pagos': Bulkhead(3)}}."
 )
-BAD_PREFIX = "La ruta {given!r} no vale: se acepta un texto que empieza por «/», por ejemplo '/pagos'."
 LIMIT_IS_ADAPTIVE = "El límite de «{name}» lo lleva {algorithm}: no se puede fijar a mano."
 
 COROUTINE_FUNCTION = (
@@ -51,7 +39,6 @@ RETURNED_COROUTINE = (
 RAISED_STOP_ITERATION = "{given} lanzó StopIteration, que no puede salir de un hilo."
 NOT_ENTERED = "Se sale de «{name}» sin haber entrado."
 
-LOG_LISTENER_FAILED = "«%s»: el oyente de sucesos falló y se sigue adelante"
 LOG_ALGORITHM_FAILED = "«%s»: el límite adaptativo falló y se conserva el que había"
 LOG_TASK_FAILED = "«%s»: la tarea %s, %s, falló en %s tras %.3f s y %.3f s de espera"
 LOG_NO_THREAD = "«%s»: el sistema no da otro hilo; siguen los %d que hay"

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from labkit.patterns._given import InvalidInput, valid_count, valid_fraction, valid_seconds
-from labkit.patterns.bulkhead import messages
+
+BAD_LIMIT = (
+    "{name} vale {given!r}: se acepta un entero de 1 en adelante, "
+    "o un límite que se adapta: AIMD(…) o Vegas(…)."
+)
+BAD_BOUNDS = (
+    "Los límites no casan: se acepta min_limit ≤ initial ≤ max_limit, y son {low}, {initial} y {high}."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,34 @@ def valid_limit(name: str, given: Any) -> int | LimitAlgorithm:
     if hasattr(given, "limit") and callable(getattr(given, "update", None)) and not isinstance(given, type):
         return cast(LimitAlgorithm, given)
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise InvalidInput(messages.BAD_LIMIT.format(name=name, given=given))
+        raise InvalidInput(BAD_LIMIT.format(name=name, given=given))
     return given
 
 
-class AIMD:
+class _Adaptive:
+    """A limit that moves between two bounds, a fraction at a time."""
+
+    _rounding = 0.0
+
+    def __init__(self, initial: int, min_limit: int, max_limit: int) -> None:
+        self.min_limit, self.max_limit = (
+            valid_count("min_limit", min_limit),
+            valid_count("max_limit", max_limit),
+        )
+        if not min_limit <= valid_count("initial", initial) <= max_limit:
+            raise InvalidInput(BAD_BOUNDS.format(low=min_limit, initial=initial, high=max_limit))
+        self._estimate = float(initial)
+
+    @property
+    def limit(self) -> int:
+        """The limit as it stands."""
+        return int(self._estimate + self._rounding)
+
+    def _set(self, estimate: float) -> None:
+        self._estimate = min(max(estimate, float(self.min_limit)), float(self.max_limit))
+
+
+class AIMD(_Adaptive):
     """Additive increase, multiplicative decrease: one more for each good round, a share less for a bad one.
 
     Trouble is a call that took longer than `timeout` seconds, or was dropped. `backoff`: the share that is
@@ -65,6 +95,8 @@ class AIMD:
     decrease say nothing new. (Netflix's AIMDLimit grows by one for each call and shrinks for each slow one.)
     A limit that is not half used does not grow: nothing has tested it.
     """
+
+    _rounding = 1e-9  # five fifths are one
 
     def __init__(
         self,
@@ -75,16 +107,10 @@ class AIMD:
         min_limit: int = 1,
         max_limit: int = 200,
     ) -> None:
-        self.min_limit, self.max_limit = _bounds(min_limit, initial, max_limit)
+        super().__init__(initial, min_limit, max_limit)
         self.timeout = valid_seconds("timeout", timeout)
         self.backoff = valid_fraction("backoff", backoff, one=False)
-        self._estimate = float(initial)
         self._decreased_at = -math.inf
-
-    @property
-    def limit(self) -> int:
-        """The limit as it stands."""
-        return int(self._estimate + 1e-9)  # five fifths are one
 
     def update(self, sample: Sample) -> int:
         """Take one ended call into account and return the limit."""
@@ -97,14 +123,8 @@ class AIMD:
             self._set(self._estimate + 1 / self.limit)
         return self.limit
 
-    def _set(self, estimate: float) -> None:
-        self._estimate = min(max(estimate, float(self.min_limit)), float(self.max_limit))
 
-    def __repr__(self) -> str:
-        return f"AIMD(limit={self.limit})"
-
-
-class Vegas:
+class Vegas(_Adaptive):
     """By latency: what calls take above the best they ever took is time spent in a queue somewhere.
 
     The queue is estimated as limit × (1 - best / this one); the limit grows while that is short and shrinks
@@ -127,17 +147,11 @@ class Vegas:
         smoothing: float = 1.0,
         probe_multiplier: int = 30,
     ) -> None:
-        self.min_limit, self.max_limit = _bounds(min_limit, initial, max_limit)
+        super().__init__(initial, min_limit, max_limit)
         self.smoothing = 1.0 if smoothing == 1 else valid_fraction("smoothing", smoothing, one=False)
         self.probe_multiplier = valid_count("probe_multiplier", probe_multiplier)
         self.best: float | None = None
-        self._estimate = float(initial)
         self._calls = 0
-
-    @property
-    def limit(self) -> int:
-        """The limit as it stands."""
-        return int(self._estimate)
 
     def update(self, sample: Sample) -> int:
         """Take one ended call into account and return the limit."""
@@ -166,18 +180,7 @@ class Vegas:
         return -scale if queue > 6 * scale else 0
 
     def _step(self, change: int) -> None:
-        estimate = self._estimate + self.smoothing * change
-        self._estimate = min(max(estimate, float(self.min_limit)), float(self.max_limit))
-
-    def __repr__(self) -> str:
-        return f"Vegas(limit={self.limit})"
-
-
-def _bounds(low: object, initial: object, high: object) -> tuple[int, int]:
-    low, high = valid_count("min_limit", low), valid_count("max_limit", high)
-    if not low <= valid_count("initial", initial) <= high:
-        raise InvalidInput(messages.BAD_BOUNDS.format(low=low, initial=initial, high=high))
-    return low, high
+        self._set(self._estimate + self.smoothing * change)
 
 
 def _scale(limit: int) -> int:
