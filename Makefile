@@ -1,4 +1,4 @@
-# lab · test · soak · mutants · build · bench · lint. Works with GNU make 3.81 (macOS) and any POSIX shell.
+# lab · test · soak · mutants · build · site · bench · package · lint. Works with GNU make 3.81 (macOS) and any POSIX shell.
 #
 # A first run makes .venv and installs the versions that constraints.txt names: the course alone for `lab`, what
 # tests need besides for all else. The stamps .venv/.course and .venv/.ready say that this is done, so that every
@@ -23,6 +23,7 @@ COURSE := $(VENV)/.course
 READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 GRADING := $(VENV)/grading
+SITE := $(VENV)/site
 PY := $(VENV)/bin/python
 TESTS ?= tests notebooks
 ARGS ?=
@@ -36,7 +37,7 @@ ifneq ($(shell cat $(COURSE) 2>/dev/null),$(CURDIR))
 .PHONY: $(COURSE)
 endif
 
-.PHONY: help lab test soak mutants build bench lint constraints clean
+.PHONY: help lab test soak mutants build site bench package lint constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##\(.*\)/make \1	\2/p' Makefile
@@ -48,7 +49,7 @@ test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a brow
 	$(PY) -m pytest $(TESTS) -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder \
 	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
 
-soak: $(READY) $(GRADING)/.ready  ## endurance at full length: a quarter of an hour
+soak: $(READY) $(GRADING)/.ready $(SITE)/.ready  ## endurance at full length: a quarter of an hour
 	$(PY) -m pytest tests -m soak -n 2 --maxschedchunk=1 $(ARGS)
 
 mutants: $(READY)  ## change every small thing of each model answer, and see it refused (ARGS="BH-7" for one)
@@ -57,8 +58,14 @@ mutants: $(READY)  ## change every small thing of each model answer, and see it 
 build: $(READY)  ## execute the masters, make and execute the learner edition (ARGS="00_inicio" for one)
 	$(PY) -m labkit build $(ARGS)
 
+site: $(SITE)/.ready  ## make the web site of the executed lessons, in build/site (needs Chromium or Chrome)
+	$(SITE)/bin/python docs/site/build.py build/site $(ARGS)
+
 bench: $(READY) $(PEERS)/.ready  ## measure against peers, side by side (ARGS="peers" for one section)
 	$(PY) tests/bench/run.py $(ARGS)
+
+package: $(READY)  ## make labkit's wheel and source archive, in dist
+	$(PY) -m hatchling build $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(PY) -m ruff check .
@@ -110,6 +117,11 @@ $(GRADING)/.ready: $(COURSE)
 	@echo "Installing nbgrader"; rm -rf $(GRADING); \
 	$(if $(UV),uv venv --quiet --python $(PY),$(PY) -m venv) $(GRADING) && \
 	$(call install,$(GRADING)/bin/python) -e '.[course,grading]' && touch $@ || echo "It could not be installed" >&2
+
+$(SITE)/.ready: $(COURSE)
+	@echo "Installing Sphinx"; rm -rf $(SITE); \
+	$(if $(UV),uv venv --quiet --python $(PY),$(PY) -m venv) $(SITE) && \
+	$(call install,$(SITE)/bin/python) -e '.[course,site]' && touch $@ || echo "It could not be installed" >&2
 
 # The extra `bench` alone, beside the environment and not in it. Without a network the bench runs all the same and
 # says who is missing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "labkit"
+PATTERNS = sorted(path.parent for path in PACKAGE.glob("patterns/[a-z]*/__init__.py"))
 
 # A module or subpackage directly below labkit, and the floor it stands on.
 FLOORS = {
@@ -154,3 +156,9 @@ def test_import_labkit_loads_nothing_heavy(program: str) -> None:
     code = f"import sys; {program}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize("name", ["labkit", *(f"labkit.patterns.{path.name}" for path in PATTERNS)])
+def test_every_public_name_exists(name: str) -> None:
+    module = importlib.import_module(name)
+    assert [public for public in module.__all__ if not hasattr(module, public)] == []

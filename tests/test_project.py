@@ -45,7 +45,7 @@ def test_the_readme_installs_what_the_makefile_installs(readme: str) -> None:
     def extras(text: str) -> list[str]:
         return re.findall(r"\.\[([\w,]+)\]", text)
 
-    assert extras(read("Makefile")) == ["course", "course,dev", "course,grading"]
+    assert extras(read("Makefile")) == ["course", "course,dev", "course,grading", "course,site"]
     assert extras(read(readme)) == extras(read("Makefile"))[: len(extras(read(readme)))]
 
 

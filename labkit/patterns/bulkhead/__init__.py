@@ -60,7 +60,6 @@ __all__ = [
     "Outcome",
     "Permit",
     "Sample",
-    "TypeError",
     "Vegas",
     "bulkhead_middleware",
     "calls",
