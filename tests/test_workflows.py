@@ -1,4 +1,4 @@
-"""The workflows for GitHub run commands that the Makefile and the README have; one version stands everywhere."""
+"""The workflows for GitHub run what the Makefile and the README have; one version stands everywhere."""
 
 from __future__ import annotations
 
