@@ -44,6 +44,32 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 OWN_LINK = re.compile(r'<a href="http://127\.0\.0\.1:[^>]*>(.*?)</a>')
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 
+<<<<<<< HEAD
+=======
+# What the theme says in English only; where it says it, between these marks.
+SPANISH = {
+    ">Back to top<": ">Volver arriba<",
+    ">Skip to content<": ">Ir al contenido<",
+    "On this page\n": "En esta página\n",
+    ">Previous<": ">Anterior<",
+    ">Next<": ">Siguiente<",
+    "Made with <a": "Hecho con <a",
+    "</a> and <a": "</a> y <a",
+    "</a>'s\n": "</a>:\n",
+    ">Contents<": ">Contenido<",
+    ">Menu<": ">Menú<",
+    ">Expand<": ">Desplegar<",
+    ">Light mode<": ">Claro<",
+    ">Dark mode<": ">Oscuro<",
+    ">Auto light/dark, in light mode<": ">Como el sistema: claro<",
+    ">Auto light/dark, in dark mode<": ">Como el sistema: oscuro<",
+    '"Toggle Light / Dark / Auto color theme"': '"Cambiar entre claro, oscuro y como el sistema"',
+    '"Toggle site navigation sidebar"': '"Mostrar u ocultar el menú"',
+    '"Toggle table of contents sidebar"': '"Mostrar u ocultar el contenido de la página"',
+    '"Toggle navigation of ': '"Mostrar u ocultar ',
+}
+
+>>>>>>> origin/site14
 # What the reference shows besides `labkit.__all__`.
 MODULES = ["labkit.faults", "labkit.errors", "labkit.pytest_plugin", "labkit.exercises.exercise"]
 
@@ -113,6 +139,11 @@ def main() -> None:
         done = subprocess.run([*sphinx, "-d", str(Path(folder, "doctrees")), str(pages), str(made)])
         if done.returncode:
             raise SystemExit(done.returncode)
+<<<<<<< HEAD
+=======
+        for file in made.rglob("*.html"):
+            file.write_text(in_spanish(file.read_text("utf-8")), "utf-8")
+>>>>>>> origin/site14
         for unneeded in [".buildinfo", "objects.inv"]:
             (made / unneeded).unlink(missing_ok=True)
         (made / ".nojekyll").touch()  # GitHub's pages leave out folders that begin with _
@@ -122,6 +153,16 @@ def main() -> None:
     print(f"{target}: {len(list(target.rglob('*.html')))} pages, {size / 1e6:.1f} MB")
 
 
+<<<<<<< HEAD
+=======
+def in_spanish(page: str) -> str:
+    """Return a page with the theme's words in the language of the site."""
+    for english, spanish in SPANISH.items():
+        page = page.replace(english, spanish)
+    return page
+
+
+>>>>>>> origin/site14
 def lay_out(pages: Path, repository: Repository) -> None:
     """Write every page's source below a folder, as they stand in the repository."""
     paths = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
@@ -258,7 +299,12 @@ def module_page(module: ModuleType, indexed: set[int]) -> str:
         elif inspect.isroutine(thing):
             parts.append(f".. autofunction:: {title}.{name}\n{again}")
         else:
+<<<<<<< HEAD
             parts.append(f".. autodata:: {title}.{name}\n   :no-value:\n")
+=======
+            # Its value says more than its type's docstring.
+            parts.append(f".. py:data:: {title}.{name}\n   :value: {thing!r}\n")
+>>>>>>> origin/site14
     return "\n".join(parts)
 
 
