@@ -1,8 +1,4 @@
-"""The workflows for GitHub run commands that the Makefile and the README have, in one version everywhere."""
-"""The workflows for GitHub run commands that the Makefile and the README have; one version stands everywhere."""
-=======
 """The workflows for GitHub run what the Makefile and the README have; one version stands everywhere."""
->>>>>>> origin/site14
 
 from __future__ import annotations
 

@@ -44,8 +44,6 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 OWN_LINK = re.compile(r'<a href="http://127\.0\.0\.1:[^>]*>(.*?)</a>')
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 
-<<<<<<< HEAD
-=======
 # What the theme says in English only; where it says it, between these marks.
 SPANISH = {
     ">Back to top<": ">Volver arriba<",
@@ -69,7 +67,6 @@ SPANISH = {
     '"Toggle navigation of ': '"Mostrar u ocultar ',
 }
 
->>>>>>> origin/site14
 # What the reference shows besides `labkit.__all__`.
 MODULES = ["labkit.faults", "labkit.errors", "labkit.pytest_plugin", "labkit.exercises.exercise"]
 
@@ -139,11 +136,8 @@ def main() -> None:
         done = subprocess.run([*sphinx, "-d", str(Path(folder, "doctrees")), str(pages), str(made)])
         if done.returncode:
             raise SystemExit(done.returncode)
-<<<<<<< HEAD
-=======
         for file in made.rglob("*.html"):
             file.write_text(in_spanish(file.read_text("utf-8")), "utf-8")
->>>>>>> origin/site14
         for unneeded in [".buildinfo", "objects.inv"]:
             (made / unneeded).unlink(missing_ok=True)
         (made / ".nojekyll").touch()  # GitHub's pages leave out folders that begin with _
@@ -153,8 +147,6 @@ def main() -> None:
     print(f"{target}: {len(list(target.rglob('*.html')))} pages, {size / 1e6:.1f} MB")
 
 
-<<<<<<< HEAD
-=======
 def in_spanish(page: str) -> str:
     """Return a page with the theme's words in the language of the site."""
     for english, spanish in SPANISH.items():
@@ -162,7 +154,6 @@ def in_spanish(page: str) -> str:
     return page
 
 
->>>>>>> origin/site14
 def lay_out(pages: Path, repository: Repository) -> None:
     """Write every page's source below a folder, as they stand in the repository."""
     paths = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
@@ -299,12 +290,8 @@ def module_page(module: ModuleType, indexed: set[int]) -> str:
         elif inspect.isroutine(thing):
             parts.append(f".. autofunction:: {title}.{name}\n{again}")
         else:
-<<<<<<< HEAD
-            parts.append(f".. autodata:: {title}.{name}\n   :no-value:\n")
-=======
             # Its value says more than its type's docstring.
             parts.append(f".. py:data:: {title}.{name}\n   :value: {thing!r}\n")
->>>>>>> origin/site14
     return "\n".join(parts)
 
 
