@@ -7,6 +7,7 @@ from typing import Any
 
 from labkit.exercises.exercise import Case, Exercise
 from labkit.exercises.expectations import flask_app, get, json_object
+from labkit.exercises.wording import shown
 
 CATALOGO = Exercise("IN-1", writes="catalogo_de", call="catalogo_de(name)", deadline=10)
 
@@ -16,12 +17,12 @@ _LATE = "¿sirves la aplicación dentro de tu función? Basta con crearla y devo
 @CATALOGO.case("con un libro que está en LIBROS", raised="¿qué usa tu función antes de devolver?", late=_LATE)
 def known_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
     service = case.serve(flask_app(case, catalogo_de, "prueba-1"))
-    for isbn, title in (("42", "Rayuela"), ("43", "Pedro Páramo")):
+    asks = ("¿existe la ruta, y qué tipo tiene el isbn que recibe?", "el 42 sí lo encontraste. ¿Los miras todos?")
+    for (isbn, title), ask in zip((("42", "Rayuela"), ("43", "Pedro Páramo")), asks, strict=True):
         answer = get(case, service, f"/libros/{isbn}")
         case.expect(
             answer.ok,
-            f"GET /libros/{isbn} contestó {answer.status_code}, y ese libro está en LIBROS: "
-            "¿existe la ruta, y qué tipo tiene el isbn que recibe?",
+            f"GET /libros/{isbn} contestó {answer.status_code}, y ese libro está en LIBROS: {ask}",
         )
         data = json_object(answer)
         if data is None:
@@ -41,10 +42,12 @@ def unknown_book(case: Case, catalogo_de: Callable[[str], Any]) -> None:
         "quien llama mira el código antes que el texto",
     )
     data = json_object(answer)
-    case.expect(
-        data is not None and "error" in data,
-        "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»: ¿quién escribió esa respuesta, tú o Flask?",
-    )
+    if data is None or "error" not in data:
+        case.fail(
+            "GET /libros/no-existe contestó 404 sin un objeto JSON que tenga «error»: ¿quién escribió esa respuesta, tú o Flask?"
+        )
+    said = data["error"]
+    case.expect(isinstance(said, str) and said.strip(), f"en «error» pusiste {shown(said)}: se pide un texto que lo explique")
 
 
 @CATALOGO.case("con dos instancias a la vez", raised="¿comparten algo las dos aplicaciones?", late=_LATE)
