@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
 
 from labkit.lens import messages
-from labkit.lens.plots import PALETTE
+from labkit.lens.plots.drawing import colours_of
 from labkit.lens.tree import Call, branches
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class _Waterfall:
         drawn = [branch + _named(call) for branch, call in zip(branches(calls), calls, strict=True)]
         self.labels = drawn[:LIMIT]
         self.ends = [_ending(call) for call in self.calls]
-        self.names = list(dict.fromkeys(call.callee for call in self.calls))
+        self.colours = colours_of(call.callee for call in self.calls)
         before, after = (max(map(_inches, texts), default=0.0) for texts in (self.labels, self.ends))
         self.margins = (before + 0.35, 0.75, after + 0.35, 0.35 if self.left_out else 0.15)
         self.width = before + after + 0.7 + _ALONG
@@ -245,8 +245,7 @@ class _Waterfall:
                 side.set_visible(False)
 
     def _look(self, call: Call) -> dict[str, Any]:
-        colour = PALETTE[self.names.index(call.callee) % len(PALETTE)]
-        look: dict[str, Any] = {"facecolor": colour, "edgecolor": _INK, "lw": 0.6}
+        look: dict[str, Any] = {"facecolor": self.colours[call.callee], "edgecolor": _INK, "lw": 0.6}
         if call.failed:
             look |= {"facecolor": "white", "edgecolor": _FAILED, "hatch": "////"}
         if call.duration is None:

@@ -16,7 +16,7 @@ import labkit
 from labkit import messages as labkit_messages
 from labkit.lens import load_messages as messages
 from labkit.lens import plots
-from labkit.lens.plots.drawing import legible, looks_of, looks_of_outcomes
+from labkit.lens.plots.drawing import PALETTE, colours_of, legible, looks_of, looks_of_outcomes
 from labkit.lens.result import Result
 from labkit.lens.samples import Sample
 
@@ -130,6 +130,16 @@ def test_things_in_a_row_are_told_apart_by_colour_and_besides() -> None:
     assert len({look.colour for look in looks[:7]}) == 7
     assert len({look.hatch for look in looks[:7]}) == 7
     assert len({look.marker for look in looks[:7]}) == 7
+
+
+def test_an_instance_has_one_colour_whoever_else_is_drawn() -> None:
+    """In the waterfall the second instance came second to a catalogue and to nobody among squares."""
+    alone = colours_of(["inventario-1", "inventario-2"])
+    among = colours_of(["catalogo", "inventario-2", "pagos"])
+    assert among["inventario-2"] == alone["inventario-2"] == PALETTE[1]
+    assert len(set(among.values())) == 3
+    squares = plots.outcomes({"a": ["inventario-2", "inventario-3"]}).figure.axes[0].patches
+    assert [to_hex(patch.get_facecolor()).upper() for patch in squares[:2]] == [*PALETTE[1:3]]
 
 
 def test_outcomes_look_the_same_in_every_figure_and_unlike_each_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,6 +141,24 @@ def patch_of(look: dict[str, Any]) -> Any:
     from matplotlib.patches import Patch
 
     return Patch(**look)
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """Assign colours to services: instance 2 of any group has the second one, in every figure.
+
+    Names without a number take what is left, in their order; where nothing is left they share.
+    """
+    names = list(dict.fromkeys(names))
+    colours: dict[str, str] = {}
+    for name in names:
+        number = re.search(r"-([1-9])$", name)
+        colour = PALETTE[int(number[1]) - 1] if number and int(number[1]) <= len(PALETTE) else None
+        if colour is not None and colour not in colours.values():
+            colours[name] = colour
+    left = [colour for colour in PALETTE if colour not in colours.values()] or PALETTE
+    others = [name for name in names if name not in colours]
+    colours |= {name: left[place % len(left)] for place, name in enumerate(others)}
+    return {name: colours[name] for name in names}
 
 
 def looks_of(names: Iterable[str]) -> dict[str, Look]:

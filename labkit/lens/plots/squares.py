@@ -7,7 +7,7 @@ from typing import Any
 
 from labkit import messages
 from labkit.errors import BadArgument
-from labkit.lens.plots.drawing import EDGE, PALETTE, Drawing, legible, new_figure, quiet
+from labkit.lens.plots.drawing import EDGE, PALETTE, Drawing, colours_of, legible, new_figure, quiet
 from labkit.lens.plots.refusing import refusing
 
 _FAILED = {"facecolor": "white", "hatch": "xxx"}  # told by its hatching, not by a colour
@@ -28,7 +28,7 @@ def outcomes(
     if len(names) > len(PALETTE):
         raise BadArgument(messages.TOO_MANY_NAMES.format(count=len(names), limit=len(PALETTE)))
     looks: dict[str, dict[str, Any]] = {
-        name: {"facecolor": colour} for name, colour in zip(names, PALETTE, strict=False)
+        name: {"facecolor": colour} for name, colour in colours_of(names).items()
     }
     failed = sorted({outcome for row in rows.values() for outcome in row} & set(failures))
     looks |= dict.fromkeys(failed, _FAILED)

@@ -23,6 +23,7 @@ from labkit.lens.plots.drawing import (
     SKY,
     Drawing,
     Look,
+    colours_of,
     legend,
     legible,
     looks_of,
@@ -151,7 +152,7 @@ def bars(records: Iterable[Any], *, exact: bool = False) -> Drawing:
     workers = list(dict.fromkeys(task.worker for task in tasks if task.worker is not None))
     coloured = 1 < len(workers) <= len(PALETTE) - 1
     # Hatching says how it ended here, so the workers have plain colours, and their names on the bars.
-    colours = dict(zip(sorted(workers), PALETTE, strict=False)) if coloured else {}
+    colours = colours_of(sorted(workers)) if coloured else {}
 
     failed = list(dict.fromkeys(t.outcome for t in tasks if t.start is not None and not t.good))
     hatches = {name: _FAILED_HATCHES[n % len(_FAILED_HATCHES)] for n, name in enumerate(failed)}
