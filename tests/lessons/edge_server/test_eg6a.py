@@ -65,7 +65,7 @@ WRONG = {
         "¿qué averigua así quien prueba?",
     ),
     "400 for what is missing": ("datos = datos if isinstance(datos, dict) else {}", "if not datos: return 'no', 400", "se pide 401"),
-    "raises": ("isinstance(datos, dict)", "True", "se pide 401"),
+    "raises": ("isinstance(datos, dict)", "True", "se contestó 500: se pide 401"),
     "unknown raises": (" or usuario not in HUELLAS", "", "un usuario que no existe"),
     "a number raises": (" or not isinstance(clave, str)", "", "se contestó 500"),
     "another secret": ("SECRETO, \"HS256\"", "b'x' * 32, \"HS256\"", "InvalidSignatureError"),
@@ -77,7 +77,9 @@ WRONG = {
     "no sub": ("\"sub\": usuario, ", "", "sub vale None"),
     "another audience": ("\"aud\": \"libreria\"", "\"aud\": \"tienda\"", "aud vale tienda"),
     "no key token": ("jsonify(token=", "jsonify(ficha=", "no trae «token»"),
-    "another route": ("/token", "/entrar", "se contestó 404"),
+    "another route": ("/token", "/entrar", "se contestó 404: ¿qué ruta"),
+    "for GET": ("@app.post(", "@app.get(", "se contestó 405: ¿qué método"),
+    "raises for the right password": ("int(time.time()) + 900", "time.time() + '900'", "se contestó 500: tu ruta lanzó TypeError"),
     "no app": ("return app", "pass", "¿falta el return?"),
 }  # fmt: skip
 

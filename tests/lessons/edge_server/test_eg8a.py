@@ -37,13 +37,24 @@ RIGHT = {
         """
 }
 
+_READ = "            leida = json"
+_READ_WHEN = (
+    """            vista, self.vista = getattr(self, "vista", None), self.archivo.stat().{}
+            if vista == self.vista: raise OSError
+"""
+    + _READ
+)
+
 WRONG = {
     "read once": (
         "        self.tabla = {}\n", "        self.tabla = json.loads(self.archivo.read_text()) if self.archivo.exists() else {}\n        self.archivo = Path('no')\n",
-        "¿Cuándo lees el archivo?",
+        "¿Cuándo lees el archivo",
     ),
+    "withdrawn routes live on": ("self.tabla = leida", "self.tabla.update(leida)", "¿Qué queda de la tabla anterior?"),
+    "an empty table is none": ("if isinstance(leida, dict)", "if isinstance(leida, dict) and leida", "¿Es `{}` un objeto JSON?"),
+    "a change is another size": (_READ, _READ_WHEN.format("st_size"), "y en qué notas que ha cambiado"),
+    "a change is another second": (_READ, _READ_WHEN.format("st_mtime // 1"), "y en qué notas que ha cambiado"),
     "the first prefix": ("self.tabla[max(encajan, key=len)]", "self.tabla[encajan[0]]", "cuál es el más largo"),
-    "the shortest": ("max(encajan", "min(encajan", "cuál es el más largo"),
     "by letters": ("f\"{camino}/\".startswith(f\"{prefijo}/\")", "camino.startswith(prefijo)", "/librosviejos"),
     "the prefix itself does not fit": ("f\"{camino}/\"", "camino", "destino('/libros')"),
     "a half file raises": ("ValueError", "KeyError", "JSONDecodeError"),

@@ -10,7 +10,7 @@ import jwt
 import requests
 
 from labkit.exercises.exercise import Exercise, Scene
-from labkit.exercises.expectations import flask_app, json_object
+from labkit.exercises.expectations import flask_app, json_object, raised_in
 
 
 class Office(Scene):
@@ -32,8 +32,13 @@ class Office(Scene):
 
     def token(self) -> str:
         answer = self.ask(json={"usuario": "ana", "clave": self.password})
-        hint = f"a la clave correcta de «ana» se contestó {answer.status_code}: ¿qué comparas con la huella?"
-        self.expect(answer.status_code == 200, hint)
+        think = {
+            404: "¿qué ruta atiende tu aplicación?",
+            405: "¿qué método atiende tu ruta?",
+            500: f"tu ruta lanzó {raised_in(self.service)}",
+        }
+        hint = f"a la clave correcta de «ana», en POST /token, se contestó {answer.status_code}: "
+        self.expect(answer.status_code == 200, hint + think.get(answer.status_code, "¿qué comparas con la huella?"))
         token = (json_object(answer) or {}).get("token")
         self.expect(isinstance(token, str), "la respuesta correcta no trae «token» con un texto.")
         return str(token)
@@ -91,8 +96,8 @@ def everything_else(office: Office) -> None:
         "un usuario que no existe": {"json": {"usuario": "eva", "clave": password}},
         "la huella en lugar de la clave": {"json": {"usuario": "ana", "clave": office.hashes["ana"]}},
         "una clave vacía": {"json": {"usuario": "ana", "clave": ""}},
-        "sin «clave»": {"json": {"usuario": "ana"}},
-        "sin «usuario»": {"json": {"clave": password}},
+        "un objeto sin «clave»": {"json": {"usuario": "ana"}},
+        "un objeto sin «usuario»": {"json": {"clave": password}},
         "una clave que es un número": {"json": {"usuario": "ana", "clave": 7}},
         "un usuario que es una lista": {"json": {"usuario": ["ana"], "clave": password}},
         "una lista en lugar de un objeto": {"json": ["ana", password]},

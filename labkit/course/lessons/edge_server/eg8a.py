@@ -18,7 +18,9 @@ ROUTES = Exercise("EG-8a", writes="Rutas", call="Rutas(archivo)", methods=("dest
 
 _A = {"/libros": "http://a", "/libros/viejos": "http://b", "/": "http://todo"}
 _B = {"/libros": "http://c"}
-_times, _numbers = itertools.count(1_000_000_000), itertools.count()
+_AS_LONG, _WITHOUT = {"/libros": "http://d"}, {"/otros": "http://e"}
+# Milliseconds: several changes fall into one second, none at the moment of another.
+_times, _numbers = itertools.count(10**12), itertools.count()
 
 
 class Model:
@@ -53,15 +55,16 @@ def _world(first: Mapping[str, str] | None) -> dict[str, Any]:
 
     def write(text: str) -> None:
         path.write_text(text, encoding="utf-8")
-        moment = next(_times)  # each time another one, or a clock's tick could hide a change
-        os.utime(path, (moment, moment))
+        moment = next(_times) * 10**6
+        os.utime(path, ns=(moment, moment))
 
     if first is not None:
         write(json.dumps(first))
     return {
         "archivo": path,
-        "A": _A,
         "B": _B,
+        "IGUAL_DE_LARGA": _AS_LONG,
+        "SIN_LIBROS": _WITHOUT,
         "escribir": lambda table: write(json.dumps(table)),
         "estropear": lambda: write('{"/libros": '),
         "escribir_una_lista": lambda: write('["/libros"]'),
@@ -85,11 +88,20 @@ ROUTES.stories(
     Model,
     made_with=["archivo"],
     world=lambda: _world(_B),
-    steps=["destino('/libros/1')", "escribir(A)", "estropear()", "escribir_una_lista()", "borrar()"],
+    steps=[
+        "destino('/libros/1')",
+        "escribir(IGUAL_DE_LARGA)",
+        "escribir(SIN_LIBROS)",
+        "escribir({})",
+        "estropear()",
+        "escribir_una_lista()",
+        "borrar()",
+    ],
     length=3,
     hints=[
         (lambda d: d.found.error is not None, "¿Qué vale mientras el archivo no vale?"),
-        (lambda d: "escribir(A)" in d.steps and len(d.steps) <= 3, "¿Cuándo lees el archivo?"),
+        (lambda d: d.wanted.value is None, "¿Qué queda de la tabla anterior? ¿Es `{}` un objeto JSON?"),
+        (lambda d: "escribir(IGUAL_DE_LARGA)" in d.steps, "¿Cuándo lees el archivo, y en qué notas que ha cambiado?"),
     ],
     think="¿Qué tabla vale mientras el archivo no vale?",
     situation="con un archivo que cambia",
