@@ -35,6 +35,12 @@ _TURN = "with self.candado:\n                instancia"
 WRONG = {
     "anybody": ('if esquema != "Bearer" or usuario is None', "if usuario is None and ficha", "¿Quién ha entrado"),
     "any scheme": ('esquema != "Bearer" or usuario is None', "usuario is None", "¿Quién ha entrado sin una ficha conocida?"),
+    "a space too many": ("self.fichas.get(ficha)", "self.fichas.get(ficha.strip())", "¿Quién ha entrado sin"),
+    "any exception is silence": (
+        "except ConnectionError",
+        "except Exception",
+        "¿Qué excepción dice que una instancia no contesta?",
+    ),
     "contains": ("self.fichas.get(ficha)", 'self.fichas.get(ficha.split(" ")[0])', "¿Quién ha entrado sin"),
     "needs the header": ('cabeceras.get("Authorization", "")', 'cabeceras["Authorization"]', "KeyError"),
     "403": ("return 401", "return 403", "¿Quién ha entrado"),

@@ -17,7 +17,7 @@ Answer = tuple[int, Any]
 
 
 class Model:
-    """The statement: 401 without a known token; turns; the next one when an instance does not answer; else 502."""
+    """The statement: 401 without a known token; turns; the next one on a ConnectionError and no other; else 502."""
 
     def __init__(self, fichas: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
         self._users, self._instances, self._ask = fichas, list(instancias), preguntar
@@ -49,6 +49,8 @@ class _Street:
         self.asked.append((instancia, ruta, usuario))
         if instancia in self.down:
             raise ConnectionError(f"{instancia} no contesta")
+        if ruta == "/averia":
+            raise RuntimeError("contesta, y mal")
         return (404 if ruta == "/nada" else 200), f"{instancia} a {usuario}"
 
 
@@ -80,6 +82,7 @@ def _asked(d: Difference) -> tuple[list[Any], list[Any]]:
 
 
 _HINTS: list[tuple[Callable[[Difference], object], str]] = [
+    (lambda d: d.wanted.error is not None, "¿Qué excepción dice que una instancia no contesta?"),
     (lambda d: d.found.error is not None, "¿Qué llega al cliente cuando algo falla detrás?"),
     (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin una ficha conocida?"),
     (lambda d: d.found.value["responde"] == 401, "¿Por qué no se le conoce?"),
@@ -110,10 +113,11 @@ ENTRANCE.stories(
         ),
         "pide(e, NADIE)",
         "pide(e, ANA, '/nada')",
+        "pide(e, ANA, '/averia')",
     ],
     length=1,
     hints=_HINTS,
-    situation="con una ficha, buena o mala",
+    situation="con una petición",
 )
 
 ENTRANCE.stories(
