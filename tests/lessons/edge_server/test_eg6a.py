@@ -5,7 +5,7 @@ from answers import Master
 EG6A = Master(
     "EG-6a", run=("token-a-mano", "referencia"),
     same={
-        "ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
+        "contenido = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → contenido = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
     },
 )  # fmt: skip
 
@@ -60,8 +60,8 @@ WRONG = {
         "la clave de Ana y el usuario «luis»",
     ),
     "says who exists": (
-        "return jsonify(error=\"usuario o clave incorrectos\"), 401\n        ficha",
-        "return jsonify(error=\"clave incorrecta\"), 401\n        ficha",
+        "return jsonify(error=\"usuario o clave incorrectos\"), 401\n        contenido",
+        "return jsonify(error=\"clave incorrecta\"), 401\n        contenido",
         "¿qué averigua así quien prueba?",
     ),
     "400 for what is missing": ("datos = datos if isinstance(datos, dict) else {}", "if not datos: return 'no', 400", "se pide 401"),
@@ -76,7 +76,7 @@ WRONG = {
     "exp a duration": ("int(time.time()) + 900", "900", "y no de 900"),
     "no sub": ("\"sub\": usuario, ", "", "sub vale None"),
     "another audience": ("\"aud\": \"libreria\"", "\"aud\": \"tienda\"", "aud vale tienda"),
-    "no key token": ("jsonify(token=", "jsonify(ficha=", "no trae «token»"),
+    "no key token": ("jsonify(token=", "jsonify(jwt=", "no trae «token»"),
     "another route": ("/token", "/entrar", "se contestó 404: ¿qué ruta"),
     "for GET": ("@app.post(", "@app.get(", "se contestó 405: ¿qué método"),
     "raises for the right password": ("int(time.time()) + 900", "time.time() + '900'", "se contestó 500: tu ruta lanzó TypeError"),

@@ -10,7 +10,7 @@ from labkit.exercises.races import Overtaking
 from labkit.exercises.stories import Difference
 
 ENTRANCE = Exercise(
-    "SC-9", writes="Entrada", call="Entrada(fichas, instancias, preguntar)", methods=("atender(cabeceras, ruta)",), deadline=10
+    "SC-9", writes="Entrada", call="Entrada(tokens, instancias, preguntar)", methods=("atender(cabeceras, ruta)",), deadline=10
 )
 
 Answer = tuple[int, Any]
@@ -19,8 +19,8 @@ Answer = tuple[int, Any]
 class Model:
     """The statement: 401 without a known token; turns; the next one on a ConnectionError and no other; else 502."""
 
-    def __init__(self, fichas: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
-        self._users, self._instances, self._ask = fichas, list(instancias), preguntar
+    def __init__(self, tokens: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
+        self._users, self._instances, self._ask = tokens, list(instancias), preguntar
 
     def atender(self, cabeceras: Mapping[str, str], ruta: str) -> Answer:
         scheme, _, token = cabeceras.get("Authorization", "").partition(" ")
@@ -65,14 +65,14 @@ def _world() -> dict[str, Any]:
         return {"responde": answer[0] if own else answer, "preguntadas": street.asked[asked:]}
 
     return {
-        "fichas": {"f-ana": "ana", "f-luis": "luis"},
+        "tokens": {"t-ana": "ana", "t-luis": "luis"},
         "instancias": street.instances,
         "preguntar": street.preguntar,
         "pide": pide,
         "cae": street.down.add,
         "vuelve": street.down.discard,
-        "ANA": {"Authorization": "Bearer f-ana"},
-        "LUIS": {"Authorization": "Bearer f-luis"},
+        "ANA": {"Authorization": "Bearer t-ana"},
+        "LUIS": {"Authorization": "Bearer t-luis"},
         "NADIE": {},
     }
 
@@ -84,7 +84,7 @@ def _asked(d: Difference) -> tuple[list[Any], list[Any]]:
 _HINTS: list[tuple[Callable[[Difference], object], str]] = [
     (lambda d: d.wanted.error is not None, "¿Qué excepción dice que una instancia no contesta?"),
     (lambda d: d.found.error is not None, "¿Qué llega al cliente cuando algo falla detrás?"),
-    (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin una ficha conocida?"),
+    (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin un token conocido?"),
     (lambda d: d.found.value["responde"] == 401, "¿Por qué no se le conoce?"),
     (lambda d: len(_asked(d)[0]) < len(_asked(d)[1]), "¿Quedaba otra instancia a quien preguntar?"),
     (lambda d: len(_asked(d)[0]) > len(_asked(d)[1]), "¿Cuántas veces se pregunta a cada una por una petición?"),
@@ -93,7 +93,7 @@ _HINTS: list[tuple[Callable[[Difference], object], str]] = [
 
 ENTRANCE.stories(
     Model,
-    made_with=["fichas, instancias, preguntar"],
+    made_with=["tokens, instancias, preguntar"],
     thing="e",
     world=_world,
     steps=[
@@ -101,14 +101,14 @@ ENTRANCE.stories(
             f"pide(e, {{'Authorization': {text!r}}})"
             for text in (
                 "",
-                "f-ana",
+                "t-ana",
                 "Bearer",
                 "Bearer ",
-                "Bearer f-an",
-                "Bearer f-ana x",
-                "Basic f-ana",
-                "Bearer  f-ana",
-                "Bearer:f-ana",
+                "Bearer t-an",
+                "Bearer t-ana x",
+                "Basic t-ana",
+                "Bearer  t-ana",
+                "Bearer:t-ana",
             )
         ),
         "pide(e, NADIE)",
@@ -122,7 +122,7 @@ ENTRANCE.stories(
 
 ENTRANCE.stories(
     Model,
-    made_with=["fichas, instancias, preguntar"],
+    made_with=["tokens, instancias, preguntar"],
     thing="e",
     world=_world,
     steps=[
@@ -143,7 +143,7 @@ ENTRANCE.stories(
 ENTRANCE.races(
     Model,
     Overtaking(
-        "fichas, instancias, preguntar",
+        "tokens, instancias, preguntar",
         ("atender(ANA, '/libros')",),
         ("atender(LUIS, '/libros')",),
         after=("atender(ANA, '/libros')",),
