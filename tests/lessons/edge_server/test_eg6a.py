@@ -52,7 +52,7 @@ RIGHT = {
 WRONG = {
     "anybody": ("if not check_password_hash(HUELLAS[usuario], clave)", "if False", "con una clave equivocada se contestó 200"),
     "compares with the hash": (
-        "not check_password_hash(HUELLAS[usuario], clave)", "HUELLAS[usuario] != clave", "¿qué comparas con la huella?",
+        "not check_password_hash(HUELLAS[usuario], clave)", "HUELLAS[usuario] != clave", "qué comparas con la huella?",
     ),
     "any user's password": (
         "check_password_hash(HUELLAS[usuario], clave)",
@@ -74,6 +74,9 @@ WRONG = {
     "no exp": (", \"exp\": int(time.time()) + 900", "", "no caducaría nunca"),
     "minutes": ("+ 900", "+ 900 * 60", "y no de 900"),
     "exp a duration": ("int(time.time()) + 900", "900", "y no de 900"),
+    "always the same sub": ("\"sub\": usuario", "\"sub\": \"ana\"", "en el token de «marta», sub vale ana"),
+    "a form": ("request.get_json(silent=True)", "dict(request.form)", "¿de dónde sacas la clave"),
+    "Flask says 400": ("request.get_json(silent=True)", "request.get_json()", "¿Lo contestó tu ruta, o Flask por ella?"),
     "no sub": ("\"sub\": usuario, ", "", "sub vale None"),
     "another audience": ("\"aud\": \"libreria\"", "\"aud\": \"tienda\"", "aud vale tienda"),
     "no key token": ("jsonify(token=", "jsonify(jwt=", "no trae «token»"),

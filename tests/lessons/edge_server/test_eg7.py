@@ -65,7 +65,7 @@ WRONG = {
     "indented": ("        })\n", "        }, indent=1)\n", "¿cuántas deja cada petición?"),
     "local time": ("datetime.now(UTC)", "datetime.now()", "no dice que sea hora UTC"),
     "seconds since 1970": ("datetime.now(UTC).isoformat(timespec=\"milliseconds\")", "time.time()", "no es una hora ISO 8601"),
-    "seconds": ("1000 * (time", "(time", "¿en qué unidad mides?"),
+    "seconds": ("1000 * (time", "(time", "¿en qué unidad mides, y desde cuándo?"),
     "one start for all": ("g.empezo", "app.empezo", "¿de qué petición es el comienzo?"),
     "a text for a number": ("1000 * (time.monotonic() - g.empezo)", "f'{1000 * (time.monotonic() - g.empezo)}'", "y no un número"),
     "the status as a text": ("respuesta.status_code", "respuesta.status", "«estado» vale '200 OK'"),

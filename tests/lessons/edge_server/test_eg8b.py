@@ -43,6 +43,7 @@ WRONG = {
     "swallows": ("    texto = json.dumps(tabla)", "    try:\n        texto = json.dumps(tabla)\n    except TypeError:\n        return", "guardar no lanzó nada"),
     "anything as a text": ("json.dumps(tabla)", "json.dumps(tabla, default=str)", "guardar no lanzó nada"),
     "empties it first": ("    texto = json", "    Path(archivo).write_text('')\n    texto = json", "¿es otro archivo?"),
+    "JSON of JSON": ("json.dumps(tabla)", "json.dumps(json.dumps(tabla))", "en el archivo quedó un texto, "),
     "not JSON": ("json.dumps(tabla)", "str(tabla)", "no es JSON"),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 
 from labkit.exercises.exercise import Exercise, Scene
+from labkit.exercises.wording import shown
 from labkit.service import Service
 
 
@@ -45,24 +46,26 @@ class Target(Scene):
 FLOOD = Exercise("EG-10b", writes="inundar", call="inundar(url, total, hilos)", scene=Target, deadline=15)
 
 
-@FLOOD.case("con treinta peticiones", raised="¿qué lanza tu inundación?")
+@FLOOD.case("con treinta peticiones", raised="¿qué haces con una respuesta que no es 200?")
 def counts_what_came_back(target: Target) -> None:
     service = target.open(statuses=iter([200] * 20 + [429] * 10))
     found: Any = target.answer(f"{service.url}/x", 30, 3)
-    target.equal(target.asked, 30, "con total=30 llegaron {found} peticiones.")
-    target.expect(isinstance(found, dict), f"devolvió {found!r} y no un diccionario.")
-    target.equal(dict(found), {200: 20, 429: 10}, "devolvió {found}: ¿qué se cuenta?")
+    target.equal(
+        target.asked, 30, "con total=30 e hilos=3 llegaron {found} peticiones: ¿cuántas envía cada hilo, y quién las espera?"
+    )
+    target.expect(isinstance(found, dict), f"devolvió {shown(found)} y no un diccionario.")
+    target.equal(dict(found), {200: 20, 429: 10}, f"devolvió {shown(found)}: ¿qué se cuenta?")
 
 
 @FLOOD.case("con seis hilos")
 def from_so_many_threads(target: Target) -> None:
     service = target.open(together=6)
     target.answer(f"{service.url}/x", 20, 6)
-    target.equal(target.most, 6, "con hilos=6 hubo, como mucho, {found} peticiones a la vez: ¿cuántos hilos piden?")
+    target.equal(target.most, 6, "con hilos=6 hubo, como mucho, {found} a la vez: ¿cuántos hilos piden?")
     target.equal(target.asked, 20, "con total=20 e hilos=6 llegaron {found} peticiones: ¿qué pasa si el reparto no es exacto?")
 
 
-@FLOOD.case("con un destino que no se admite", late="¿se envió algo?")
+@FLOOD.case("con un destino que no se admite", raised="¿se debía enviar algo?", late="¿se envió algo?")
 def only_this_machine(target: Target) -> None:
     service = target.open()
     port = service.url.rpartition(":")[2]

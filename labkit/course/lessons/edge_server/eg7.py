@@ -61,7 +61,7 @@ class Desk(Scene):
         self.expect(len(found) <= len(asked), hint)
         entries = [self.parsed(line) for line in found]
         lost = [path for path in asked if path not in [entry["ruta"] for entry in entries]]
-        hint = f"en el archivo hay {many(len(found), 'línea')}. ¿Dónde está la de {listed(lost or [*asked])}?"
+        hint = f"en el archivo hay {many(len(found), 'línea')}. ¿Dónde está la de {listed((lost or [*asked])[:3])}?"
         self.expect(len(found) == len(asked), hint)
         self.expect(text().endswith("\n"), "la última línea no termina con un salto de línea.")
         return entries
@@ -114,7 +114,7 @@ def how_long(desk: Desk) -> None:
     desk.ask("/lento")
     entry = desk.lines("/lento")[0]
     desk.expect(type(entry["ms"]) in (int, float), f"«ms» vale {entry['ms']!r} y no un número.")
-    desk.expect(49 <= entry["ms"] < 5000, f"tardó 50 ms y se anotó {entry['ms']:g}: ¿en qué unidad mides?")
+    desk.expect(49 <= entry["ms"] < 5000, f"tardó 50 ms y se anotó {entry['ms']:g}: ¿en qué unidad mides, y desde cuándo?")
 
 
 @RECORD.case("con una petición rápida dentro de una lenta")

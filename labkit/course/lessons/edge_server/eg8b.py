@@ -30,9 +30,10 @@ class Shelf(Scene):
 
     def read(self, path: Path) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return f"algo que no es JSON: {path.read_bytes()[:40]!r}" if path.exists() else "nada: no está"
+        return f"un texto, {found!r}" if isinstance(found, str) else found
 
     def watch(self) -> None:
         """Look at both files whenever one is moved or removed: what anybody who reads would find just then."""

@@ -91,26 +91,15 @@ _HINTS: list[tuple[Callable[[Difference], object], str]] = [
     (lambda d: _asked(d)[0] != _asked(d)[1], "¿De quién era el turno, y qué se le pregunta?"),
 ]
 
+_UNKNOWN = ("", "t-ana", "Bearer", "Bearer ", "Bearer t-an", "Bearer t-ana x", "Basic t-ana", "Bearer  t-ana", "Bearer:t-ana")
+
 ENTRANCE.stories(
     Model,
     made_with=["tokens, instancias, preguntar"],
     thing="e",
     world=_world,
     steps=[
-        *(
-            f"pide(e, {{'Authorization': {text!r}}})"
-            for text in (
-                "",
-                "t-ana",
-                "Bearer",
-                "Bearer ",
-                "Bearer t-an",
-                "Bearer t-ana x",
-                "Basic t-ana",
-                "Bearer  t-ana",
-                "Bearer:t-ana",
-            )
-        ),
+        *(f"pide(e, {{'Authorization': {text!r}}})" for text in _UNKNOWN),
         "pide(e, NADIE)",
         "pide(e, ANA, '/nada')",
         "pide(e, ANA, '/averia')",
