@@ -185,7 +185,7 @@ def get(case: Case, service: Service, path: str, **options: Any) -> requests.Res
         case.fail(f"GET {path} no contestó en {TIMEOUT:g} s: ¿qué espera tu ruta?")
     except requests.RequestException as error:
         case.fail(f"GET {path} acabó en {type(error).__name__}: ¿sigue en marcha el servicio?")
-    raised = _raised(service)
+    raised = raised_in(service)
     case.expect(
         answer.status_code != 500 or not raised,
         f"GET {path} contestó 500, porque tu ruta lanzó {raised}. ¿Qué recibe y qué devuelve?",
@@ -193,7 +193,7 @@ def get(case: Case, service: Service, path: str, **options: Any) -> requests.Res
     return answer
 
 
-def _raised(service: Service) -> str:
+def raised_in(service: Service) -> str:
     """Return what a handler raised last, as a traceback ends: `KeyError: 'no-existe'`."""
     details = [entry.detail for entry in service.journal if isinstance(entry, Line) and entry.detail]
     return textwrap.shorten(details[-1].strip().splitlines()[-1], 120, placeholder="…") if details else ""

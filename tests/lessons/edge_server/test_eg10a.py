@@ -26,6 +26,8 @@ RIGHT = {
 
 WRONG = {
     "by windows of the clock": ("ahora - t < self.segundos", "ahora // self.segundos == t // self.segundos", "ventana"),
+    "a window that begins with the first": ("[t for t in self.pasaron.get(cliente, []) if ahora - t < self.segundos]", "self.pasaron.get(cliente, [])\n            recientes = recientes if recientes and ahora - recientes[0] < self.segundos else []", "¿Cuántas pasaron en la última ventana?"),
+    "whole seconds": ("ahora = self.reloj()", "ahora = round(self.reloj())", "se esperaba"),
     "one account for all": ("self.pasaron.get(cliente, [])", "sum(self.pasaron.values(), [])", "¿Tiene cada cliente su cuenta?"),
     "one more": ("len(recientes) >= self.maximo", "len(recientes) > self.maximo", "¿Cuántas pasaron en la última ventana?"),
     "a moment too long": ("ahora - t < self.segundos", "ahora - t <= self.segundos", "se esperaba"),

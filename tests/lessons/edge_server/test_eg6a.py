@@ -5,7 +5,7 @@ from answers import Master
 EG6A = Master(
     "EG-6a", run=("token-a-mano", "referencia"),
     same={
-        "ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → ficha = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
+        "contenido = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 900} → contenido = {'sub': usuario, 'iss': 'tienda', 'aud': 'libreria', 'exp': int(time.time()) + 901}": "a second more or less is a clock's tick",
     },
 )  # fmt: skip
 
@@ -52,7 +52,7 @@ RIGHT = {
 WRONG = {
     "anybody": ("if not check_password_hash(HUELLAS[usuario], clave)", "if False", "con una clave equivocada se contestó 200"),
     "compares with the hash": (
-        "not check_password_hash(HUELLAS[usuario], clave)", "HUELLAS[usuario] != clave", "¿qué comparas con la huella?",
+        "not check_password_hash(HUELLAS[usuario], clave)", "HUELLAS[usuario] != clave", "qué comparas con la huella?",
     ),
     "any user's password": (
         "check_password_hash(HUELLAS[usuario], clave)",
@@ -60,12 +60,12 @@ WRONG = {
         "la clave de Ana y el usuario «luis»",
     ),
     "says who exists": (
-        "return jsonify(error=\"usuario o clave incorrectos\"), 401\n        ficha",
-        "return jsonify(error=\"clave incorrecta\"), 401\n        ficha",
+        "return jsonify(error=\"usuario o clave incorrectos\"), 401\n        contenido",
+        "return jsonify(error=\"clave incorrecta\"), 401\n        contenido",
         "¿qué averigua así quien prueba?",
     ),
     "400 for what is missing": ("datos = datos if isinstance(datos, dict) else {}", "if not datos: return 'no', 400", "se pide 401"),
-    "raises": ("isinstance(datos, dict)", "True", "se pide 401"),
+    "raises": ("isinstance(datos, dict)", "True", "se contestó 500: se pide 401"),
     "unknown raises": (" or usuario not in HUELLAS", "", "un usuario que no existe"),
     "a number raises": (" or not isinstance(clave, str)", "", "se contestó 500"),
     "another secret": ("SECRETO, \"HS256\"", "b'x' * 32, \"HS256\"", "InvalidSignatureError"),
@@ -74,10 +74,15 @@ WRONG = {
     "no exp": (", \"exp\": int(time.time()) + 900", "", "no caducaría nunca"),
     "minutes": ("+ 900", "+ 900 * 60", "y no de 900"),
     "exp a duration": ("int(time.time()) + 900", "900", "y no de 900"),
+    "always the same sub": ("\"sub\": usuario", "\"sub\": \"ana\"", "en el token de «marta», sub vale ana"),
+    "a form": ("request.get_json(silent=True)", "dict(request.form)", "¿de dónde sacas la clave"),
+    "Flask says 400": ("request.get_json(silent=True)", "request.get_json()", "¿Lo contestó tu ruta, o Flask por ella?"),
     "no sub": ("\"sub\": usuario, ", "", "sub vale None"),
     "another audience": ("\"aud\": \"libreria\"", "\"aud\": \"tienda\"", "aud vale tienda"),
-    "no key token": ("jsonify(token=", "jsonify(ficha=", "no trae «token»"),
-    "another route": ("/token", "/entrar", "se contestó 404"),
+    "no key token": ("jsonify(token=", "jsonify(jwt=", "no trae «token»"),
+    "another route": ("/token", "/entrar", "se contestó 404: ¿qué ruta"),
+    "for GET": ("@app.post(", "@app.get(", "se contestó 405: ¿qué método"),
+    "raises for the right password": ("int(time.time()) + 900", "time.time() + '900'", "se contestó 500: tu ruta lanzó TypeError"),
     "no app": ("return app", "pass", "¿falta el return?"),
 }  # fmt: skip
 

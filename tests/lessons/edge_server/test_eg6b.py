@@ -52,7 +52,11 @@ WRONG = {
     ),
     "ten minutes of leeway": ('issuer="tienda"', 'issuer="tienda", leeway=600', "caducado pasó"),
     "returns the claims": ('return datos["sub"]', "return datos", "de un token bueno de «ana»"),
-    "raises": ("except jwt.InvalidTokenError", "except jwt.ExpiredSignatureError", "verificar no lanza nunca"),
+    "raises": (
+        "except jwt.InvalidTokenError",
+        "except jwt.ExpiredSignatureError",
+        "con un token firmado con una clave que no es nuestra, tu código lanzó",
+    ),
     "no return": ('return datos["sub"]', 'datos["sub"]', "devolvió None"),
 }
 

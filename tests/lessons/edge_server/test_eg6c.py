@@ -26,7 +26,7 @@ WRONG = {
     "the first of two": ("if len(dados) != 1", "if not dados", "¿Cuál de los dos tokens vale?"),
     "capitals matter": ("nombre.lower() == \"authorization\"", "nombre == \"Authorization\"", "¿Distinguen mayúsculas"),
     "the scheme is not looked at": (" if esquema.lower() == \"bearer\" else None", "", "¿Con qué permiso pasa?"),
-    "the scheme's capitals matter": ("esquema.lower() == \"bearer\"", "esquema == \"Bearer\"", "minusculas"),
+    "the scheme's capitals matter": ("esquema.lower() == \"bearer\"", "esquema == \"Bearer\"", "¿Distingue mayúsculas la palabra Bearer?"),
     "the token in lower case": ("verificar(token)", "verificar(token.lower())", "¿Con qué permiso pasa?"),
     "believes the client": ("quitar = {\"authorization\", \"x-user\"}", "quitar = {\"authorization\"}", "¿Quién ha escrito ese X-User"),
     "an underscore passes": (".replace(\"_\", \"-\")", "", "¿Quién ha escrito ese X-User"),

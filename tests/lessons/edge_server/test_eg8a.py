@@ -31,19 +31,47 @@ RIGHT = {
                     if camino in self.tabla:
                         return self.tabla[camino]
                     camino = camino.rpartition("/")[0]
-                return self.tabla.get("/")
+                return None
 
         import os
-        """
+        """,
+    "read when it is made, too": """
+        class Rutas:
+            def __init__(self, archivo):
+                self.archivo, self.tabla = Path(archivo), {}
+                self.leer()
+
+            def leer(self):
+                try:
+                    nueva = json.loads(self.archivo.read_bytes())
+                    self.tabla = nueva if isinstance(nueva, dict) else self.tabla
+                except Exception:
+                    pass
+
+            def destino(self, camino):
+                self.leer()
+                for prefijo in sorted(self.tabla, key=len, reverse=True):
+                    if camino == prefijo or camino.startswith(prefijo + "/"):
+                        return self.tabla[prefijo]
+        """,
 }
+
+_READ = "            leida = json"
+_UNLESS = """            vista, self.vista = getattr(self, "vista", 0), self.archivo.stat().{}
+            if self.vista {} vista: raise OSError
+            leida = json"""
 
 WRONG = {
     "read once": (
         "        self.tabla = {}\n", "        self.tabla = json.loads(self.archivo.read_text()) if self.archivo.exists() else {}\n        self.archivo = Path('no')\n",
-        "¿Cuándo lees el archivo?",
+        "¿Cuándo lees el archivo",
     ),
+    "withdrawn routes live on": ("self.tabla = leida", "self.tabla.update(leida)", "¿Qué queda de la tabla anterior?"),
+    "an empty table is none": ("if isinstance(leida, dict)", "if isinstance(leida, dict) and leida", "¿Es `{}` un objeto JSON?"),
+    "a change is another size": (_READ, _UNLESS.format("st_size", "=="), "y en qué notas que ha cambiado"),
+    "a change is a later moment": (_READ, _UNLESS.format("st_mtime_ns", "<="), "y en qué notas que ha cambiado"),
+    "a change is another second": (_READ, _UNLESS.format("st_mtime // 1", "=="), "y en qué notas que ha cambiado"),
     "the first prefix": ("self.tabla[max(encajan, key=len)]", "self.tabla[encajan[0]]", "cuál es el más largo"),
-    "the shortest": ("max(encajan", "min(encajan", "cuál es el más largo"),
     "by letters": ("f\"{camino}/\".startswith(f\"{prefijo}/\")", "camino.startswith(prefijo)", "/librosviejos"),
     "the prefix itself does not fit": ("f\"{camino}/\"", "camino", "destino('/libros')"),
     "a half file raises": ("ValueError", "KeyError", "JSONDecodeError"),

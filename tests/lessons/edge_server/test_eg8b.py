@@ -34,12 +34,16 @@ RIGHT = {
 WRONG = {
     "into the file": ("    os.replace(provisional, archivo)", "    Path(archivo).write_text(texto)\n    provisional.unlink()", "¿es otro archivo?"),
     "a copy": ("    os.replace(provisional, archivo)", "    import shutil\n    shutil.copy(provisional, archivo)\n    provisional.unlink()", "¿es otro archivo?"),
-    "leaves the other": ("os.replace(provisional, archivo)", "os.replace(provisional, archivo), provisional.write_text('x')", "sobra rutas.nuevo"),
+    "removes the old one first": ("    os.replace", "    Path(archivo).unlink(missing_ok=True)\n    os.replace", "¿qué encuentra quien lee entonces?"),
+    "moves the old one away": ("    os.replace(provisional, archivo)", "    viejo = Path(f'{archivo}.viejo')\n    Path(archivo).exists() and os.rename(archivo, viejo)\n    provisional.rename(archivo)\n    viejo.unlink(missing_ok=True)", "el archivo antiguo se quitó antes"),
+    "not closed yet": ("    provisional.write_text(texto, encoding=\"utf-8\")\n", "    destino = provisional.open(\"w\")\n    destino.write(texto)\n", "¿estaba ya escrito y cerrado?"),
+    "elsewhere": ("    provisional = Path(archivo).with_suffix(\".nuevo\")\n    provisional.write_text(texto, encoding=\"utf-8\")\n    os.replace", "    with tempfile.TemporaryDirectory() as otra:\n        provisional = Path(otra) / 'x'\n        provisional.write_text(texto)\n        os.replace", "se escribió en otra carpeta"),
     "nothing is put in place": ("    os.replace(provisional, archivo)", "    pass", "en el archivo quedó nada"),
     "writes half": ("    texto = json.dumps(tabla)\n", "    texto = '{'\n    Path(archivo).with_suffix('.nuevo').write_text('{')\n    texto = json.dumps(tabla)\n", "sobra rutas.nuevo"),
     "swallows": ("    texto = json.dumps(tabla)", "    try:\n        texto = json.dumps(tabla)\n    except TypeError:\n        return", "guardar no lanzó nada"),
     "anything as a text": ("json.dumps(tabla)", "json.dumps(tabla, default=str)", "guardar no lanzó nada"),
-    "deletes first": ("    texto = json", "    Path(archivo).unlink(missing_ok=True)\n    texto = json", "no quedó como estaba"),
+    "empties it first": ("    texto = json", "    Path(archivo).write_text('')\n    texto = json", "¿es otro archivo?"),
+    "JSON of JSON": ("json.dumps(tabla)", "json.dumps(json.dumps(tabla))", "en el archivo quedó un texto, "),
     "not JSON": ("json.dumps(tabla)", "str(tabla)", "no es JSON"),
 }  # fmt: skip
 

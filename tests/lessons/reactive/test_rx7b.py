@@ -74,6 +74,7 @@ WRONG = {
         "int(texto) if texto.isdecimal() else emisora.last",
         "de 3 sucesos llegaron completos 0",
     ),
+    "one position for all": ("visto", "en_vivo.visto", "¿De qué lector es la posición que guardas?"),
     "ends": ("while True:", "for _ in range(3):", "la respuesta se acabó"),
     "looks once a second": ("asyncio.sleep(0.05)", "asyncio.sleep(0.9)", "de 2 sucesos llegaron completos 1"),
     "never pauses": ("asyncio.sleep(0.05)", "asyncio.sleep(0)", "miró la emisora"),

@@ -85,6 +85,8 @@ WRONG = {
     "a compensation once": ("while True:", "for _ in range(1):", "¿Hasta cuándo se repite"),
     "a compensation twice": ("while True:", "for _ in range(2):", "¿Hasta cuándo se repite"),
     "a compensation's failure comes out": ("insistir(deshacer)", "deshacer()", "falla la propia compensación"),
+    "a wrong value is a no": ("except Refused:", "except (Refused, ValueError):", "¿Se hizo ese paso, o nadie lo sabe?"),
+    "captures an interruption": ("except Exception:\n        pass", "except:\n        pass", "¿qué capturas de más?"),
     "nothing comes back": ('return "hecho", []', "return None", "se esperaba"),
     "goes on after a no": (
         "except Refused:\n        por_deshacer.pop()",

@@ -9,8 +9,8 @@ RIGHT = {
         from collections import deque
 
         class Entrada:
-            def __init__(self, fichas, instancias, preguntar):
-                self._quienes = {f"Bearer {ficha}": usuario for ficha, usuario in fichas.items()}
+            def __init__(self, tokens, instancias, preguntar):
+                self._quienes = {f"Bearer {token}": usuario for token, usuario in tokens.items()}
                 self._cola, self._preguntar, self._cerrojo = deque(instancias), preguntar, threading.Lock()
 
             def _siguiente(self):
@@ -33,12 +33,18 @@ RIGHT = {
 
 _TURN = "with self.candado:\n                instancia"
 WRONG = {
-    "anybody": ('if esquema != "Bearer" or usuario is None', "if usuario is None and ficha", "¿Quién ha entrado"),
-    "any scheme": ('esquema != "Bearer" or usuario is None', "usuario is None", "¿Quién ha entrado sin una ficha conocida?"),
-    "contains": ("self.fichas.get(ficha)", 'self.fichas.get(ficha.split(" ")[0])', "¿Quién ha entrado sin"),
+    "anybody": ('if esquema != "Bearer" or usuario is None', "if usuario is None and token", "¿Quién ha entrado"),
+    "any scheme": ('esquema != "Bearer" or usuario is None', "usuario is None", "¿Quién ha entrado sin un token conocido?"),
+    "a space too many": ("self.tokens.get(token)", "self.tokens.get(token.strip())", "¿Quién ha entrado sin"),
+    "any exception is silence": (
+        "except ConnectionError",
+        "except Exception",
+        "¿Qué excepción dice que una instancia no contesta?",
+    ),
+    "contains": ("self.tokens.get(token)", 'self.tokens.get(token.split(" ")[0])', "¿Quién ha entrado sin"),
     "needs the header": ('cabeceras.get("Authorization", "")', 'cabeceras["Authorization"]', "KeyError"),
     "403": ("return 401", "return 403", "¿Quién ha entrado"),
-    "the token goes on": ("ruta, usuario)", "ruta, ficha)", "se le pregunta"),
+    "the token goes on": ("ruta, usuario)", "ruta, token)", "se le pregunta"),
     "always the first": ("self.turno += 1", "pass", "¿De quién era el turno"),
     "begins at the second": ("self.turno, self.candado = 0", "self.turno, self.candado = 1", "¿De quién era el turno"),
     "does not go on": ("except ConnectionError", "except KeyError", "¿Qué llega al cliente cuando algo falla detrás?"),

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 
 from labkit.exercises.exercise import Exercise, Scene
+from labkit.exercises.wording import shown
 from labkit.service import Service
 
 
@@ -31,7 +32,8 @@ class Target(Scene):
                     all_in.set()
                 if self.inside > together:
                     one_more.set()
-            all_in.wait(self.pace.patience / 4)
+            if not all_in.wait(self.pace.patience / 4):
+                all_in.set()  # one has waited for the rest: they will not come
             one_more.wait(self.pace.grace if together > 1 else 0)
             one_more.set()
             with lock:
@@ -44,38 +46,45 @@ class Target(Scene):
 FLOOD = Exercise("EG-10b", writes="inundar", call="inundar(url, total, hilos)", scene=Target, deadline=15)
 
 
-@FLOOD.case("con treinta peticiones", raised="¿qué lanza tu inundación?")
+@FLOOD.case("con treinta peticiones", raised="¿qué haces con una respuesta que no es 200?")
 def counts_what_came_back(target: Target) -> None:
     service = target.open(statuses=iter([200] * 20 + [429] * 10))
     found: Any = target.answer(f"{service.url}/x", 30, 3)
-    target.equal(target.asked, 30, "con total=30 llegaron {found} peticiones.")
-    target.expect(isinstance(found, dict), f"devolvió {found!r} y no un diccionario.")
-    target.equal(dict(found), {200: 20, 429: 10}, "devolvió {found}: ¿qué se cuenta?")
+    target.equal(
+        target.asked, 30, "con total=30 e hilos=3 llegaron {found} peticiones: ¿cuántas envía cada hilo, y quién las espera?"
+    )
+    target.expect(isinstance(found, dict), f"devolvió {shown(found)} y no un diccionario.")
+    target.equal(dict(found), {200: 20, 429: 10}, f"devolvió {shown(found)}: ¿qué se cuenta?")
 
 
-@FLOOD.case("con cinco hilos")
+@FLOOD.case("con seis hilos")
 def from_so_many_threads(target: Target) -> None:
-    service = target.open(together=5)
-    target.answer(f"{service.url}/x", 20, 5)
-    target.equal(target.most, 5, "con hilos=5 hubo, como mucho, {found} peticiones a la vez.")
-    target.equal(target.asked, 20, "con total=20 y hilos=5 llegaron {found} peticiones.")
+    service = target.open(together=6)
+    target.answer(f"{service.url}/x", 20, 6)
+    target.equal(target.most, 6, "con hilos=6 hubo, como mucho, {found} a la vez: ¿cuántos hilos piden?")
+    target.equal(target.asked, 20, "con total=20 e hilos=6 llegaron {found} peticiones: ¿qué pasa si el reparto no es exacto?")
 
 
-@FLOOD.case("con un destino que no se admite", late="¿se envió algo?")
+@FLOOD.case("con un destino que no se admite", raised="¿se debía enviar algo?", late="¿se envió algo?")
 def only_this_machine(target: Target) -> None:
     service = target.open()
     port = service.url.rpartition(":")[2]
     for url in (f"http://localhost:{port}/x", f"https://127.0.0.1:{port}/x", "http://127.0.0.1.example:1/x", "x"):
-        target.doing = url
-        _refused(target, f"con el destino {url.replace(port, '…')}", url, 3, 1)
+        target.doing = f"con el destino {url.replace(port, '…')}"
+        _refused(target, target.doing, url, 3, 1)
 
 
 @FLOOD.case("con demasiadas peticiones")
 def not_too_many(target: Target) -> None:
     service = target.open()
     _refused(target, "con total=201", f"{service.url}/x", 201, 10)
+
+
+@FLOOD.case("con total=200, que se admite", raised="¿desde qué número son demasiadas?")
+def as_many_as_allowed(target: Target) -> None:
+    service = target.open()
     target.answer(f"{service.url}/x", 200, 20)
-    target.equal(target.asked, 200, "con total=200 llegaron {found} peticiones: 200 se admiten.")
+    target.equal(target.asked, 200, "con total=200 llegaron {found} peticiones.")
 
 
 def _refused(target: Target, situation: str, *arguments: Any) -> None:

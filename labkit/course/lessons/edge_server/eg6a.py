@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import jwt
 import requests
+from werkzeug.security import generate_password_hash
 
 from labkit.exercises.exercise import Exercise, Scene
-from labkit.exercises.expectations import flask_app, json_object
+from labkit.exercises.expectations import flask_app, json_object, raised_in
 
 
 class Office(Scene):
@@ -20,7 +22,9 @@ class Office(Scene):
         secret, hashes, password, make = self.things
         self.secret: bytes = secret
         self.hashes: Mapping[str, str] = hashes
-        self.password: str = password
+        self.passwords: dict[str, str] = {"ana": password, "marta": "de-marta"}
+        marta = generate_password_hash(self.passwords["marta"], "pbkdf2:sha256:1")
+        self.enter(mock.patch.dict(hashes, {"marta": marta}))  # nobody knows the other users' passwords
         self.service = self.serve(flask_app(self, make, "taquilla"), "taquilla")
         return self
 
@@ -30,17 +34,25 @@ class Office(Scene):
         except requests.RequestException as error:
             self.fail(f"POST /token no llegó a contestar: {type(error).__name__}.")
 
-    def token(self) -> str:
-        answer = self.ask(json={"usuario": "ana", "clave": self.password})
-        hint = f"a la clave correcta de «ana» se contestó {answer.status_code}: ¿qué comparas con la huella?"
-        self.expect(answer.status_code == 200, hint)
+    def token(self, user: str) -> str:
+        answer = self.ask(json={"usuario": user, "clave": self.passwords[user]})
+        think = {
+            404: "¿qué ruta atiende tu aplicación?",
+            405: "¿qué método atiende tu ruta?",
+            500: f"tu ruta lanzó {raised_in(self.service)}",
+        }
+        hint = f"a la clave correcta de «{user}», en POST /token, se contestó {answer.status_code}: "
+        self.expect(
+            answer.status_code == 200,
+            hint + think.get(answer.status_code, "¿de dónde sacas la clave, y qué comparas con la huella?"),
+        )
         token = (json_object(answer) or {}).get("token")
         self.expect(isinstance(token, str), "la respuesta correcta no trae «token» con un texto.")
         return str(token)
 
-    def claims(self) -> dict[str, Any]:
+    def claims(self, user: str = "ana") -> dict[str, Any]:
         try:
-            token = self.token()
+            token = self.token(user)
             self.expect(jwt.get_unverified_header(token).get("alg") == "HS256", "el token no está firmado con HS256.")
             return jwt.decode(
                 token, self.secret, algorithms=["HS256"], options={"verify_aud": False, "verify_exp": False, "verify_sub": False}
@@ -66,6 +78,7 @@ TICKETS = Exercise(
 @TICKETS.case("con la clave correcta", raised="¿qué lanza tu ruta con una clave correcta?")
 def right_password(office: Office) -> None:
     claims = office.open().claims()
+    office.equal(office.claims("marta").get("sub"), "marta", "en el token de «marta», sub vale {found}.")
     for name, wanted in (("sub", "ana"), ("iss", "tienda"), ("aud", "libreria")):
         office.equal(claims.get(name), wanted, f"en el token, {name} vale {{found}}.")
     exp = claims.get("exp")
@@ -77,22 +90,22 @@ def right_password(office: Office) -> None:
 @TICKETS.case("con el token en la mano")
 def nothing_secret_inside(office: Office) -> None:
     claims = f"{office.open().claims()}"
-    shown = office.password in claims or office.hashes["ana"] in claims
+    shown = office.passwords["ana"] in claims or office.hashes["ana"] in claims
     office.expect(not shown, "el token lleva dentro la clave o su huella, y cualquiera puede leerlo.")
 
 
 @TICKETS.case("con algo que no es una clave correcta", raised="¿qué pasa con lo que no esperabas?")
 def everything_else(office: Office) -> None:
     office.open()
-    password = office.password
+    password = office.passwords["ana"]
     cases: dict[str, dict[str, Any]] = {
         "una clave equivocada": {"json": {"usuario": "ana", "clave": password + "x"}},
         "la clave de Ana y el usuario «luis»": {"json": {"usuario": "luis", "clave": password}},
         "un usuario que no existe": {"json": {"usuario": "eva", "clave": password}},
         "la huella en lugar de la clave": {"json": {"usuario": "ana", "clave": office.hashes["ana"]}},
         "una clave vacía": {"json": {"usuario": "ana", "clave": ""}},
-        "sin «clave»": {"json": {"usuario": "ana"}},
-        "sin «usuario»": {"json": {"clave": password}},
+        "un objeto sin «clave»": {"json": {"usuario": "ana"}},
+        "un objeto sin «usuario»": {"json": {"clave": password}},
         "una clave que es un número": {"json": {"usuario": "ana", "clave": 7}},
         "un usuario que es una lista": {"json": {"usuario": ["ana"], "clave": password}},
         "una lista en lugar de un objeto": {"json": ["ana", password]},
@@ -101,7 +114,8 @@ def everything_else(office: Office) -> None:
     }
     answers = {name: office.refused(**options) for name, options in cases.items()}
     for name, (status, _) in answers.items():
-        office.expect(status == 401, f"con {name} se contestó {status}: se pide 401.")
+        who = "" if status == 200 else " ¿Lo contestó tu ruta, o Flask por ella?"
+        office.expect(status == 401, f"con {name} se contestó {status}: se pide 401.{who}")
     first = answers["una clave equivocada"][1]
     for name, (_, body) in answers.items():
         told = f"con {name}, el cuerpo es otro que con una clave equivocada: ¿qué averigua así quien prueba?"

@@ -70,7 +70,7 @@ def forged(case: Case, keys: Keys, verify: Verify) -> None:
             ),
         }
         for name, token in table.items():
-            case.doing = f"un token {name}"
+            case.doing = f"con un token {name}"
             found = verify(token)
             case.expect(found is None, f"un token {name} pasó (clave {kid}): devolvió {found!r}.")
 
@@ -78,6 +78,6 @@ def forged(case: Case, keys: Keys, verify: Verify) -> None:
 @VERIFIER.case("con algo que no es un token", raised="verificar no lanza nunca: ¿qué devuelve entonces?")
 def no_token(case: Case, keys: Keys, verify: Verify) -> None:
     for text in ("", "hola", "a.b", "a.b.c", "....", "ñ.ñ.ñ"):
-        case.doing = f"el texto {text!r}"
+        case.doing = f"con el texto {text!r}"
         found = verify(text)
         case.expect(found is None, f"con el texto {text!r} devolvió {found!r}: se espera None.")

@@ -16,9 +16,11 @@ from labkit.exercises.exercise import Exercise
 
 ROUTES = Exercise("EG-8a", writes="Rutas", call="Rutas(archivo)", methods=("destino(camino)",), deadline=15)
 
-_A = {"/libros": "http://a", "/libros/viejos": "http://b", "/": "http://todo"}
+_A = {"/libros": "http://a", "/libros/viejos": "http://b"}
 _B = {"/libros": "http://c"}
-_times, _numbers = itertools.count(1_000_000_000), itertools.count()
+_AS_LONG, _WITHOUT = {"/libros": "http://d"}, {"/otros": "http://e"}
+# Milliseconds: several changes fall into one second, each at a moment of its own, which may be an earlier one.
+_times, _numbers = itertools.count(10**12, -1), itertools.count()
 
 
 class Model:
@@ -27,15 +29,17 @@ class Model:
     def __init__(self, archivo: Path) -> None:
         self.archivo = Path(archivo)
         self.tabla: dict[str, str] = {}
+        self.asked = False
 
     def destino(self, camino: str) -> str | None:
+        self.asked = True
         try:
             read = json.loads(self.archivo.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             read = None
         if isinstance(read, dict):
             self.tabla = read
-        fits = [each for each in self.tabla if camino == each or camino.startswith(each.rstrip("/") + "/")]
+        fits = [each for each in self.tabla if camino == each or camino.startswith(each + "/")]
         return self.tabla[max(fits, key=len)] if fits else None
 
 
@@ -53,15 +57,16 @@ def _world(first: Mapping[str, str] | None) -> dict[str, Any]:
 
     def write(text: str) -> None:
         path.write_text(text, encoding="utf-8")
-        moment = next(_times)  # each time another one, or a clock's tick could hide a change
-        os.utime(path, (moment, moment))
+        moment = next(_times) * 10**6
+        os.utime(path, ns=(moment, moment))
 
     if first is not None:
         write(json.dumps(first))
     return {
         "archivo": path,
-        "A": _A,
         "B": _B,
+        "IGUAL_DE_LARGA": _AS_LONG,
+        "SIN_LIBROS": _WITHOUT,
         "escribir": lambda table: write(json.dumps(table)),
         "estropear": lambda: write('{"/libros": '),
         "escribir_una_lista": lambda: write('["/libros"]'),
@@ -72,7 +77,7 @@ def _world(first: Mapping[str, str] | None) -> dict[str, Any]:
 ROUTES.stories(
     Model,
     made_with=["archivo"],
-    world=lambda: _world({each: address for each, address in _A.items() if each != "/"}),
+    world=lambda: _world(_A),
     steps=[
         f"destino({path!r})"
         for path in ("/libros", "/libros/42", "/libros/", "/librosviejos", "/libros/viejos/1", "/otros", "/libro", "/")
@@ -85,11 +90,21 @@ ROUTES.stories(
     Model,
     made_with=["archivo"],
     world=lambda: _world(_B),
-    steps=["destino('/libros/1')", "escribir(A)", "estropear()", "escribir_una_lista()", "borrar()"],
-    length=3,
+    steps=[
+        "destino('/libros/1')",
+        "escribir(IGUAL_DE_LARGA)",
+        "escribir(SIN_LIBROS)",
+        "escribir({})",
+        "estropear()",
+        "escribir_una_lista()",
+        "borrar()",
+    ],
+    possible=lambda model, step: model.asked or "destino" in step,  # a table may be read when it is made, or not yet
+    length=4,
     hints=[
         (lambda d: d.found.error is not None, "¿Qué vale mientras el archivo no vale?"),
-        (lambda d: "escribir(A)" in d.steps and len(d.steps) <= 3, "¿Cuándo lees el archivo?"),
+        (lambda d: d.wanted.value is None, "¿Qué queda de la tabla anterior? ¿Es `{}` un objeto JSON?"),
+        (lambda d: "escribir(IGUAL_DE_LARGA)" in d.steps, "¿Cuándo lees el archivo, y en qué notas que ha cambiado?"),
     ],
     think="¿Qué tabla vale mientras el archivo no vale?",
     situation="con un archivo que cambia",

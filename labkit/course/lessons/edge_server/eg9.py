@@ -47,6 +47,7 @@ SLUICE.stories(
     hints=[
         (lambda d: d.attribute, "¿Qué cuenta descartadas, y qué no?"),
         (lambda d: "salir" in " ".join(d.steps), "¿Qué plaza volvió?"),
+        (lambda d: "principal" not in (d.wanted.value, d.found.value), "¿Cuántas plazas tiene la reserva, y cuántas ocupadas?"),
         (lambda d: "baja" in d.last, "¿Cuántas plazas principales quedan libres con ella dentro?"),
     ],
     think="¿Dónde queda plaza?",

@@ -39,12 +39,12 @@ class Reader:
         self.response.close()
         self.socket.close()
 
-    def read(self, count: int) -> list[ServerSentEvent]:
+    def read(self, count: int, who: str = "", think: str = "¿Qué espera tu ruta?") -> list[ServerSentEvent]:
         """Return the next events; the case fails when they do not come in time."""
         while len(events := events_of(self.data)) < self.given + count:
-            came = f"de {self.given + count} sucesos llegaron completos {len(events)}; lo recibido: {self._received()}"
+            came = f"{who}de {self.given + count} sucesos llegaron completos {len(events)}; lo recibido: {self._received()}"
             in_part = self.data.count(b"id:") > len(events)
-            self._receive(came, "¿Lleva cada uno su data y su línea vacía?" if in_part else "¿Qué espera tu ruta?")
+            self._receive(came, "¿Lleva cada uno su data y su línea vacía?" if in_part else think)
         self.given += count
         return events[self.given - count : self.given]
 

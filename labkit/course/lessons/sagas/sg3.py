@@ -13,7 +13,7 @@ from labkit.patterns.saga import Refused
 IN_REVERSE = Exercise("SG-3", writes="ejecutar", call="ejecutar(pasos)")
 
 NAMES = ("inventario", "pagos", "envios")
-ERRORS = {"no": Refused, "corte": ConnectionError, "tarde": TimeoutError, "avería": RuntimeError}
+ERRORS = {"no": Refused, "corte": ConnectionError, "tarde": TimeoutError, "avería": ValueError}
 # What a step does when it is asked to; and how often its compensation fails before it goes well.
 Way = tuple[str, int]
 Execute = Callable[[list[Any]], Any]
@@ -125,3 +125,23 @@ def failing_compensation(case: Case, execute: Execute) -> None:
         scripts("bien", "no", "corte", fails=(0, 1, 2), length=2),
         "¿Hasta cuándo se repite una compensación, y qué pasa mientras con las demás?",
     )
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C does, without stopping the check."""
+
+
+@IN_REVERSE.case("si alguien interrumpe", late="¿qué capturas de más, y cómo se para entonces tu bucle?")
+def interrupted(case: Case, execute: Execute) -> None:
+    def stop() -> None:
+        raise Interrupted
+
+    def refuse() -> None:
+        raise Refused("no")
+
+    for where, steps in (("hacer", [("a", stop, list)]), ("deshacer", [("a", list, stop), ("b", refuse, list)])):
+        try:
+            found = execute(steps)
+        except Interrupted:
+            continue
+        case.fail(f"una interrupción en un {where} no salió, y devolvió {shown(found)}: ¿qué capturas de más?")

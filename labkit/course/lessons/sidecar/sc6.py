@@ -25,7 +25,7 @@ class Request:
 
     method: str
     path: str
-    query_string: str = "ficha=secreta"
+    query_string: str = "clave=secreta"
 
     @property
     def path_qs(self) -> str:

@@ -10,17 +10,17 @@ from labkit.exercises.races import Overtaking
 from labkit.exercises.stories import Difference
 
 ENTRANCE = Exercise(
-    "SC-9", writes="Entrada", call="Entrada(fichas, instancias, preguntar)", methods=("atender(cabeceras, ruta)",), deadline=10
+    "SC-9", writes="Entrada", call="Entrada(tokens, instancias, preguntar)", methods=("atender(cabeceras, ruta)",), deadline=10
 )
 
 Answer = tuple[int, Any]
 
 
 class Model:
-    """The statement: 401 without a known token; turns; the next one when an instance does not answer; else 502."""
+    """The statement: 401 without a known token; turns; the next one on a ConnectionError and no other; else 502."""
 
-    def __init__(self, fichas: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
-        self._users, self._instances, self._ask = fichas, list(instancias), preguntar
+    def __init__(self, tokens: Mapping[str, str], instancias: list[str], preguntar: Callable[[str, str, str], Answer]) -> None:
+        self._users, self._instances, self._ask = tokens, list(instancias), preguntar
 
     def atender(self, cabeceras: Mapping[str, str], ruta: str) -> Answer:
         scheme, _, token = cabeceras.get("Authorization", "").partition(" ")
@@ -49,6 +49,8 @@ class _Street:
         self.asked.append((instancia, ruta, usuario))
         if instancia in self.down:
             raise ConnectionError(f"{instancia} no contesta")
+        if ruta == "/averia":
+            raise RuntimeError("contesta, y mal")
         return (404 if ruta == "/nada" else 200), f"{instancia} a {usuario}"
 
 
@@ -63,14 +65,14 @@ def _world() -> dict[str, Any]:
         return {"responde": answer[0] if own else answer, "preguntadas": street.asked[asked:]}
 
     return {
-        "fichas": {"f-ana": "ana", "f-luis": "luis"},
+        "tokens": {"t-ana": "ana", "t-luis": "luis"},
         "instancias": street.instances,
         "preguntar": street.preguntar,
         "pide": pide,
         "cae": street.down.add,
         "vuelve": street.down.discard,
-        "ANA": {"Authorization": "Bearer f-ana"},
-        "LUIS": {"Authorization": "Bearer f-luis"},
+        "ANA": {"Authorization": "Bearer t-ana"},
+        "LUIS": {"Authorization": "Bearer t-luis"},
         "NADIE": {},
     }
 
@@ -80,45 +82,36 @@ def _asked(d: Difference) -> tuple[list[Any], list[Any]]:
 
 
 _HINTS: list[tuple[Callable[[Difference], object], str]] = [
+    (lambda d: d.wanted.error is not None, "¿Qué excepción dice que una instancia no contesta?"),
     (lambda d: d.found.error is not None, "¿Qué llega al cliente cuando algo falla detrás?"),
-    (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin una ficha conocida?"),
+    (lambda d: d.wanted.value["responde"] == 401, "¿Quién ha entrado sin un token conocido?"),
     (lambda d: d.found.value["responde"] == 401, "¿Por qué no se le conoce?"),
     (lambda d: len(_asked(d)[0]) < len(_asked(d)[1]), "¿Quedaba otra instancia a quien preguntar?"),
     (lambda d: len(_asked(d)[0]) > len(_asked(d)[1]), "¿Cuántas veces se pregunta a cada una por una petición?"),
     (lambda d: _asked(d)[0] != _asked(d)[1], "¿De quién era el turno, y qué se le pregunta?"),
 ]
 
+_UNKNOWN = ("", "t-ana", "Bearer", "Bearer ", "Bearer t-an", "Bearer t-ana x", "Basic t-ana", "Bearer  t-ana", "Bearer:t-ana")
+
 ENTRANCE.stories(
     Model,
-    made_with=["fichas, instancias, preguntar"],
+    made_with=["tokens, instancias, preguntar"],
     thing="e",
     world=_world,
     steps=[
-        *(
-            f"pide(e, {{'Authorization': {text!r}}})"
-            for text in (
-                "",
-                "f-ana",
-                "Bearer",
-                "Bearer ",
-                "Bearer f-an",
-                "Bearer f-ana x",
-                "Basic f-ana",
-                "Bearer  f-ana",
-                "Bearer:f-ana",
-            )
-        ),
+        *(f"pide(e, {{'Authorization': {text!r}}})" for text in _UNKNOWN),
         "pide(e, NADIE)",
         "pide(e, ANA, '/nada')",
+        "pide(e, ANA, '/averia')",
     ],
     length=1,
     hints=_HINTS,
-    situation="con una ficha, buena o mala",
+    situation="con una petición",
 )
 
 ENTRANCE.stories(
     Model,
-    made_with=["fichas, instancias, preguntar"],
+    made_with=["tokens, instancias, preguntar"],
     thing="e",
     world=_world,
     steps=[
@@ -139,7 +132,7 @@ ENTRANCE.stories(
 ENTRANCE.races(
     Model,
     Overtaking(
-        "fichas, instancias, preguntar",
+        "tokens, instancias, preguntar",
         ("atender(ANA, '/libros')",),
         ("atender(LUIS, '/libros')",),
         after=("atender(ANA, '/libros')",),
