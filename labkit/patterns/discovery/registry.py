@@ -253,10 +253,11 @@ class Registry:
         """
         service = valid_service(service)
         with self._changed:
-            known = self._services.get(service, _Service())
-            chosen = known.turns.pick()
-            if chosen is None:
-                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=len(known.leases)))
+            known = self._services.get(service)
+            chosen = known.turns.pick() if known else None
+            if known is None or chosen is None:
+                count = len(known.leases) if known else 0
+                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=count))
             return known.leases[chosen].instance
 
     def services(self) -> dict[str, list[Instance]]:
