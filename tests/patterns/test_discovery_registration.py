@@ -106,7 +106,7 @@ def test_a_heartbeat_that_hangs_neither_holds_up_stopping_nor_registers_afterwar
         asked.set()
         return release.wait(10)
 
-    mine = registration(registro.url, interval=0.01, healthy=healthy, timeout=0.1).start()
+    mine = registration(registro.url, interval=0.01, healthy=healthy, timeout=0.5).start()
     assert asked.wait(5)
     mine.stop()
     assert registro.registry.instances("inventario") == []
