@@ -100,6 +100,15 @@ def test_a_client_that_watches_learns_of_a_change_without_asking_again(connect, 
         assert len(registro.requests) == 2
 
 
+def test_an_instance_that_leaves_the_list_and_returns_goes_to_the_end(connect, registro, inventario):
+    with connect(registro.url, cache_ttl=0) as client:
+        assert who(client.get("inventario", "/stock/42")) == "1"
+        registro.registry.deregister("inventario", "inventario-2")
+        client.instances("inventario")
+        registro.registry.register("inventario", inventario[1].url, instance_id="inventario-2")
+        assert [who(client.get("inventario", "/stock/42")) for _ in range(3)] == list("312")
+
+
 # The registry is dead
 
 
@@ -156,7 +165,16 @@ def test_a_registry_that_fails_is_not_asked_at_every_call(connect, lab, registro
         assert len(asked) == 3
 
 
-@pytest.mark.parametrize("said", ["<h1>hola</h1>", {"instances": [{"url": "http://127.0.0.1:1"}]}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<h1>hola</h1>",
+        {"instances": [{"url": "http://127.0.0.1:1"}]},
+        {"service": "inventario", "instances": 7, "index": 1},
+        {"service": "inventario", "instances": [], "index": "siete"},
+    ],
+    ids=["a page", "other instances", "a number", "a word"],
+)
 def test_another_server_on_the_registrys_port_is_no_registry(connect, lab, registro, inventario, said):
     with connect(registro.url, cache_ttl=0) as client:
         client.get("inventario", "/stock/42")
