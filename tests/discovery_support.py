@@ -142,6 +142,7 @@ class BlockingClient:
 
     def __init__(self, registry_url: str, **options: Any) -> None:
         self._client = AsyncDiscoveryClient(registry_url, **options)  # may refuse: nothing runs yet
+        self.cache = self._client.cache
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

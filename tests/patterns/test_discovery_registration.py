@@ -90,6 +90,18 @@ def test_a_draining_service_that_must_register_again_stays_draining(registro, cl
     mine.stop()
 
 
+def test_a_registry_that_did_not_hear_of_draining_is_told_by_the_next_heartbeat(registro, monkeypatch):
+    mine = registration(registro.url)
+    mine.beat()
+    with monkeypatch.context() as broken:
+        broken.delattr(Registry, "set_status")  # the registry answers 500
+        mine.drain()
+    assert len(registro.registry.instances("inventario")) == 1
+    assert mine.beat() == "registered"
+    assert registro.registry.instances("inventario") == []
+    mine.stop()
+
+
 def test_stopping_does_not_need_the_registry(registro):
     mine = registration(registro.url, interval=0.02).start()
     registro.stop()
@@ -106,7 +118,7 @@ def test_a_heartbeat_that_hangs_neither_holds_up_stopping_nor_registers_afterwar
         asked.set()
         return release.wait(10)
 
-    mine = registration(registro.url, interval=0.01, healthy=healthy, timeout=0.1).start()
+    mine = registration(registro.url, interval=0.01, healthy=healthy, timeout=0.5).start()
     assert asked.wait(5)
     mine.stop()
     assert registro.registry.instances("inventario") == []

@@ -274,6 +274,14 @@ def test_it_takes_three_failures_in_a_row_to_go_out_and_two_passes_to_come_back(
     assert report(registry, True)
 
 
+def test_an_instance_that_moves_begins_anew_with_its_checks(registry):
+    three(registry)
+    assert not report(registry, False, False, False)
+    registry.register("inventario", "http://127.0.0.1:6001", instance_id="inventario-1")
+    assert report(registry, False, False)
+    assert not report(registry, False)
+
+
 def test_a_check_of_what_has_moved_or_left_counts_for_nothing(registry):
     three(registry)
     probed = registry.get("inventario", "inventario-1")

@@ -1,4 +1,4 @@
-"""Service discovery: a registry that knows who is alive, and clients that survive when it does not.
+"""Service discovery: a registry of who is alive, and clients that survive without it.
 
 Two cores are pure, without sockets or threads, and the clock is a parameter: `registry` (who is there, who is
 well, whose turn it is) and `core` (what a client remembers and decides). Around the first stands an HTTP API

@@ -16,7 +16,7 @@ from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.core import IDEMPOTENT, InstanceCache
 from labkit.patterns.discovery.errors import RegistryUnavailable
 from labkit.patterns.discovery.instance import Instance, Snapshot, valid_service, valid_url
-from labkit.patterns.discovery.wire import Call, look_up, read_answer
+from labkit.patterns.discovery.wire import Call, look_up, no_answer, read_answer
 
 # The connection could not be made, so nothing was sent.
 _NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -61,7 +61,7 @@ class _Connection:
         return self._session
 
     async def ask(self, call: Call) -> Any:
-        """Return what the registry answers. Raises RegistryUnavailable, InvalidInput."""
+        """Return what the registry answers. Raises as `read_answer`."""
         url, timeout = self.url + call.path, self.patience(call.wait)
         try:
             async with self.session.request(
@@ -72,9 +72,7 @@ class _Connection:
                 except (ValueError, aiohttp.ContentTypeError):
                     payload = None
         except (aiohttp.ClientError, TimeoutError) as error:
-            reason = type(error).__name__
-            message = messages.REGISTRY_UNAVAILABLE.format(url=self.url, reason=reason)
-            raise RegistryUnavailable(message) from error
+            raise no_answer(self.url, type(error).__name__) from error
         return read_answer(call, self.url, answer.status, payload)
 
     async def close(self) -> None:
@@ -118,10 +116,10 @@ class AsyncDiscoveryClient:
     async def request(
         self, method: str, service: str, path: str = "/", **kwargs: Any
     ) -> aiohttp.ClientResponse:
-        """Send a request to one instance, to the next if it cannot be reached; `kwargs` as in aiohttp.
+        """Send a request to one instance, to the next if it cannot be reached.
 
-        The body has been read when it returns, so `await response.json()` needs no `async with`. When the
-        next one is tried, and what is raised otherwise: as in `DiscoveryClient.request`.
+        `kwargs`: as in aiohttp. The body has been read when it returns, so `await response.json()` needs no
+        `async with`. When the next one is tried, and what is raised: as in `DiscoveryClient.request`.
         """
         service, method = valid_service(service), method.upper()
         # A stream is used up by the first attempt.

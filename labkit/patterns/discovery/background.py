@@ -1,4 +1,4 @@
-"""What may run beside the registry in a thread of its own: eviction, and the base of what else does.
+"""What runs beside the registry in a thread of its own: eviction, and a base for others.
 
 Nothing starts by itself, and `stop` leaves no thread behind. Each is also a plain call for one round
 (`Registry.evict`, `HealthChecker.check`, `Registration.beat`), for whoever has a scheduler already.
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """A `step` every `interval` seconds in a daemon thread, from `start` to `stop`; also a `with` block."""
+    """A `step` every `interval` seconds in a daemon thread; also a `with` block."""
 
     def __init__(self, interval: float) -> None:
         self.interval = valid_seconds("interval", interval)

@@ -16,11 +16,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ReadTimeoutError
 
 from labkit.patterns._given import valid_seconds
-from labkit.patterns.discovery import messages
 from labkit.patterns.discovery.core import IDEMPOTENT, InstanceCache
 from labkit.patterns.discovery.errors import RegistryUnavailable
 from labkit.patterns.discovery.instance import Instance, Snapshot, valid_service, valid_url
-from labkit.patterns.discovery.wire import Call, look_up, read_answer
+from labkit.patterns.discovery.wire import Call, look_up, no_answer, read_answer
 
 
 class RegistryConnection:
@@ -37,16 +36,14 @@ class RegistryConnection:
             self.session.mount(scheme, HTTPAdapter(pool_connections=32, pool_maxsize=64))
 
     def ask(self, call: Call) -> Any:
-        """Return what the registry answers. Raises RegistryUnavailable, UnknownInstance, InvalidInput."""
+        """Return what the registry answers. Raises as `read_answer`."""
         timeout = (self.timeout, self.timeout + call.wait)
         try:
             answer = self.session.request(
                 call.method, self.url + call.path, json=call.json, params=call.query, timeout=timeout
             )
         except requests.RequestException as error:
-            reason = type(error).__name__
-            message = messages.REGISTRY_UNAVAILABLE.format(url=self.url, reason=reason)
-            raise RegistryUnavailable(message) from error
+            raise no_answer(self.url, type(error).__name__) from error
         try:
             payload = answer.json()
         except ValueError:
@@ -94,16 +91,18 @@ class DiscoveryClient:
         return snapshot
 
     def request(self, method: str, service: str, path: str = "/", **kwargs: Any) -> requests.Response:
-        """Send a request to one instance, to the next one if it cannot be reached; `kwargs` as in requests.
+        """Send a request to one instance, to the next if it cannot be reached.
 
-        The next one is tried when the connection could not be made (nothing was sent), and when it broke and
-        the method is idempotent. A broken POST, or an answer that is late, is raised as requests raises it:
-        the instance may have done the work. An answer of any status is an answer.
+        `kwargs`: as in requests. The next one is tried when the connection could not be made (nothing was
+        sent), and when it broke and the method is idempotent. A broken POST, or an answer that is late, is
+        raised as requests raises it: the instance may have done the work. Any status is an answer.
         Raises NoInstances, NoInstanceAnswered, RegistryUnavailable.
         """
         service, method = valid_service(service), method.upper()
         kwargs.setdefault("timeout", self._connection.timeout)
-        repeatable = method in IDEMPOTENT and _replayable(kwargs.get("data")) and not kwargs.get("files")
+        # A file or a generator is used up by the first attempt.
+        whole = isinstance(kwargs.get("data"), str | bytes | dict | list | tuple | None)
+        repeatable = method in IDEMPOTENT and whole and not kwargs.get("files")
         turns = self.cache.attempts(service, self._look_up(service), repeatable=repeatable)
         instance = next(turns)
         while True:
@@ -163,7 +162,7 @@ def _listening(kwargs: dict[str, Any], answers: list[requests.Response]) -> dict
 
 
 def _never_sent(error: requests.RequestException) -> bool:
-    """Whether the connection itself failed, so that no instance can have seen the request."""
+    """Tell whether the connection itself failed: no instance can have seen the request."""
     if isinstance(error, requests.ConnectTimeout):
         return True
     cause = error.args[0] if error.args else None
@@ -171,10 +170,5 @@ def _never_sent(error: requests.RequestException) -> bool:
 
 
 def _late(error: requests.RequestException) -> bool:
-    """Whether it is a timeout after all: requests tells a late body as a ConnectionError."""
+    """Tell a timeout: requests raises ConnectionError for a body that is late."""
     return bool(error.args) and isinstance(error.args[0], ReadTimeoutError)
-
-
-def _replayable(data: object) -> bool:
-    """Whether a body can be sent a second time: a file or a generator is used up by the first."""
-    return data is None or isinstance(data, str | bytes | dict | list | tuple)

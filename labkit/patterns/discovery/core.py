@@ -118,7 +118,7 @@ class InstanceCache:
     def attempts(
         self, service: str, instances: Collection[Instance], *, repeatable: bool
     ) -> Generator[Instance, tuple[Exception, bool], None]:
-        """Yield the instance to send a request to; its failure, sent back, is answered with the next.
+        """Yield the instance to send a request to; for its failure, sent back, the next.
 
         A failure is the exception and whether nothing was sent at all. Unless the request is `repeatable`,
         only what was never sent goes to the next; otherwise the exception is raised, since the instance may

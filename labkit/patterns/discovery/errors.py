@@ -17,7 +17,7 @@ class NoInstances(DiscoveryError, LookupError):
 
 
 class NoInstanceAnswered(DiscoveryError, ConnectionError):
-    """Every available instance was tried and none could be reached; `__cause__` is the last failure."""
+    """No instance could be reached, though all were tried; `__cause__`: the last failure."""
 
 
 class RegistryUnavailable(DiscoveryError, ConnectionError):

@@ -69,7 +69,7 @@ class Instance:
 
     @property
     def available(self) -> bool:
-        """Whether it is handed out to callers."""
+        """True when it is handed out to callers."""
         return self.status is Status.UP
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The available instances of a service and the index at which they were read, for the next `watch`."""
+    """The available instances of a service, and the index for the next `watch`."""
 
     service: str
     index: int
@@ -98,14 +98,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """What one call of `evict` did: who went, or who was kept though expired (self-preservation)."""
+    """What one `evict` did: who went, or who was kept though expired."""
 
     evicted: tuple[Instance, ...] = ()
     kept: tuple[Instance, ...] = ()
 
 
 def valid_service(name: object) -> str:
-    """Return the name in lower case: names are compared as DNS does (RFC 4343). Raises InvalidInput."""
+    """Return the name in lower case, as DNS compares names (RFC 4343). Raises InvalidInput."""
     if not isinstance(name, str) or not _SERVICE.fullmatch(name):
         raise InvalidInput(messages.BAD_SERVICE.format(given=name))
     return name.lower()
@@ -124,7 +124,7 @@ def new_id(service: str) -> str:
 
 
 def valid_url(url: object) -> str:
-    """Return the URL without its last slash: scheme, host, port, perhaps a path. Raises InvalidInput."""
+    """Return the URL (scheme, host, port, path) without its last slash. Raises InvalidInput."""
     if isinstance(url, str) and _URL.fullmatch(url):
         with contextlib.suppress(ValueError):  # a port that is no number, half an IPv6 address
             parts = urlsplit(url)

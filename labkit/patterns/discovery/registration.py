@@ -73,9 +73,10 @@ class Registration(Periodic):
         self._left = False
 
     def start(self) -> Self:
-        """Register, then keep renewing in the background; a registry that does not answer is no error.
+        """Register, then keep renewing in the background.
 
-        Raises InvalidInput when the registry refuses what it is told, RuntimeError when already running.
+        A registry that does not answer is no error. Raises InvalidInput when it refuses what it is told,
+        RuntimeError when already running.
         """
         self._refuse_second_start()
         self._status, self._left = Status.UP, False
@@ -98,7 +99,7 @@ class Registration(Periodic):
     step = beat
 
     def drain(self) -> None:
-        """Ask to be handed out no more, while heartbeats go on; a dead registry hears it with the next."""
+        """Ask to be handed out no more; a dead registry hears it with the next heartbeat."""
         with self._speaking:
             self._status = Status.DRAINING
             try:

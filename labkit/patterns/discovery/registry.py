@@ -46,7 +46,7 @@ CHANGES_KEPT = 1000
 
 @dataclass(slots=True)
 class _Lease:
-    """An instance and what only the registry needs to know of it. Times are the registry's clock's."""
+    """An instance and what only the registry needs to know. Times are its clock's."""
 
     instance: Instance
     registered_at: float
@@ -173,7 +173,7 @@ class Registry:
             return self._update(self._lease(service, instance_id), reported=reported)
 
     def override_status(self, service: str, instance_id: str, status: str | None) -> Instance:
-        """Set an operator's status (see `Instance.status`), which stays until it is removed with None.
+        """Set an operator's status (see `Instance.status`); None removes it.
 
         Raises UnknownInstance, InvalidInput.
         """
@@ -253,10 +253,11 @@ class Registry:
         """
         service = valid_service(service)
         with self._changed:
-            known = self._services.get(service, _Service())
-            chosen = known.turns.pick()
-            if chosen is None:
-                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=len(known.leases)))
+            known = self._services.get(service)
+            chosen = known.turns.pick() if known else None
+            if known is None or chosen is None:
+                count = len(known.leases) if known else 0
+                raise NoInstances(messages.NO_INSTANCES.format(service=service, known=count))
             return known.leases[chosen].instance
 
     def services(self) -> dict[str, list[Instance]]:
@@ -293,7 +294,7 @@ class Registry:
             return [change for change in self._changes if now - change.at <= max_age]
 
     def watch(self, service: str, index: int = 0, wait: float = 30.0) -> Snapshot:
-        """Return the service as soon as its index is no longer `index`, or unchanged after `wait` seconds.
+        """Return the service once its index is no longer `index`, or after `wait` seconds.
 
         An index that never was (the registry has restarted) counts as a change. An answer may also come
         without one: compare, do not assume. Raises InvalidInput.
@@ -309,7 +310,7 @@ class Registry:
 
     @property
     def self_preservation(self) -> bool:
-        """Whether the last `evict` kept instances whose lease had run out, because too many had."""
+        """True when the last `evict` kept instances whose lease had run out: too many had."""
         with self._changed:
             return self._self_preservation
 

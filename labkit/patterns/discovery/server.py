@@ -42,7 +42,7 @@ _REGISTRATION_FIELDS = {"url", "status", "metadata", "ttl"}
 
 
 def registry_app(registry: Registry) -> Flask:
-    """Return the application that serves `registry`; it starts no thread, so eviction is the caller's."""
+    """Return the application that serves `registry`; it starts no thread and evicts nobody."""
     app = Flask("registro")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_blueprint(eureka_blueprint(registry), url_prefix="/eureka")

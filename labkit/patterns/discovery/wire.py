@@ -46,7 +46,7 @@ def look_up(service: str, index: int = 0, wait: float = 0.0) -> Call:
 
 
 def read_answer(call: Call, registry_url: str, status: int, payload: object) -> Any:
-    """Return what the registry answered to `call`, or raise the error that its status stands for.
+    """Return what the registry answered to `call`, or raise what its status stands for.
 
     400 and the like: InvalidInput; 404 for an instance: UnknownInstance; whatever else is no success, and a
     success that does not read as one (some other server has that port): RegistryUnavailable.
@@ -63,7 +63,12 @@ def read_answer(call: Call, registry_url: str, status: int, payload: object) -> 
             raise UnknownInstance(said.get("error"))
     elif 400 <= status < 500 and "error" in said:
         raise InvalidInput(said["error"])
-    raise RegistryUnavailable(messages.REGISTRY_UNAVAILABLE.format(url=registry_url, reason=reason))
+    raise no_answer(registry_url, reason)
+
+
+def no_answer(registry_url: str, reason: str) -> RegistryUnavailable:
+    """Return the error of a registry that gave no answer, or none that makes sense."""
+    return RegistryUnavailable(messages.REGISTRY_UNAVAILABLE.format(url=registry_url, reason=reason))
 
 
 def instance_to_json(instance: Instance) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def instance_to_json(instance: Instance) -> dict[str, Any]:
 
 
 def instance_from_json(data: Mapping[str, Any]) -> Instance:
-    """Return the available instance of `instance_to_json`. Raises KeyError, TypeError, InvalidInput."""
+    """Return an available instance. Raises KeyError, TypeError, InvalidInput."""
     return Instance(
         valid_service(data["service"]),
         valid_id(data["id"]),
