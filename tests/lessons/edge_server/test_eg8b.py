@@ -22,6 +22,15 @@ RIGHT = {
                     raise
             os.replace(provisional, archivo)
         """,
+    "flushed and synced inside the with": """
+        def guardar(archivo, tabla):
+            texto = json.dumps(tabla)
+            with open(f"{archivo}~", "w", encoding="utf-8") as f:
+                f.write(texto)
+                f.flush()
+                os.fsync(f.fileno())
+                os.replace(f.name, archivo)
+        """,
     "Path.replace": """
         def guardar(archivo, tabla):
             datos = json.dumps(tabla, indent=2, ensure_ascii=False).encode()
