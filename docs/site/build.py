@@ -253,7 +253,7 @@ def links(markdown: str, page: str, pages: set[str], repository: Repository) -> 
         if not path or re.match(r"[a-z]+:", address):
             return match[0]
         target = os.path.normpath(PurePosixPath(page).parent / path).replace(os.sep, "/")
-        if target in pages:
+        if target in pages or not (ROOT / target).exists():  # Sphinx complains of what is not there
             return match[0]
         elsewhere = repository.file(target)
         return f"[{words}]({elsewhere})" if elsewhere else words
