@@ -118,6 +118,7 @@ def test_fails(labkit):
     requests.get(service.url, timeout=5)
     assert requests.get(service.url + "/boom", timeout=5).status_code == 200
 """,
+        "-rP",
     )
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
@@ -128,7 +129,7 @@ def test_fails(labkit):
             "*ZeroDivisionError: no stock*",
         ]
     )
-    result.stdout.no_fnmatch_line("*quiet*")
+    result.stdout.no_fnmatch_line("*labkit: quiet*")
 
 
 def test_the_report_shows_them_where_another_fixture_fails(pytester: pytest.Pytester) -> None:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PAGES = [
     *("notebooks/[0-9]*.ipynb", "notebooks/GLOSARIO.md"),
-    *("docs/*.md", "deploy/hub/*.md"),
+    *("docs/*.md", "deploy/*/*.md"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 ]
 FENCE = re.compile(r"^```mermaid\n(.*?)^```[ ]*$", re.DOTALL | re.MULTILINE)
@@ -102,7 +102,7 @@ class Repository:
         package = f"labkit[course] @ git+https://github.com/{self.name}@{self.branch}"
         return (
             "En cada lección, **Abrir en Binder** la arranca en una máquina prestada, con todo instalado. En "
-            f'Colab, ejecuta antes en una celda `%pip install "{package}"`.'
+            f'Colab, ejecuta antes en una celda `%pip install "{package}"`; allí no se ha probado.'
         )
 
 
@@ -158,11 +158,12 @@ def lay_out(pages: Path, repository: Repository) -> None:
     """Write every page's source below a folder, as they stand in the repository."""
     paths = [path for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
     texts = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in paths}
-    guides = "\n".join(f"/{name}" for name in texts if name.startswith(("docs/prof", "docs/hub", "deploy/")))
     lessons = "\n".join(
         f"{title_of(name, text)} </{name}>" for name, text in texts.items() if is_lesson(name)
     )
     start = (HERE / "index.md").read_text("utf-8")
+    others = [name for name in texts if name.startswith(("docs/", "deploy/")) and name[:-3] not in start]
+    guides = "\n".join(f"/{name}" for name in others)
     for mark, text in {"Colab": repository.colab_needs(), "Lessons": lessons, "Guides": guides}.items():
         start = start.replace(f"<!-- {mark} -->", text)
     texts |= {"index.md": start, **dict(reference())}
@@ -252,7 +253,7 @@ def links(markdown: str, page: str, pages: set[str], repository: Repository) -> 
         if not path or re.match(r"[a-z]+:", address):
             return match[0]
         target = os.path.normpath(PurePosixPath(page).parent / path).replace(os.sep, "/")
-        if target in pages:
+        if target in pages or not (ROOT / target).exists():  # Sphinx complains of what is not there
             return match[0]
         elsewhere = repository.file(target)
         return f"[{words}]({elsewhere})" if elsewhere else words

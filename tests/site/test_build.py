@@ -121,6 +121,7 @@ def test_a_setting_that_is_no_repository_is_refused() -> None:
         ("[a](#c)", "[a](#c)", "[a](#c)"),
         ("[a](https://example.org)", "[a](https://example.org)", "[a](https://example.org)"),
         ("[a](../LICENSE)", "a", "[a](https://github.com/o/n/blob/main/LICENSE)"),
+        ("[a](nowhere.md)", "[a](nowhere.md)", "[a](nowhere.md)"),
         ("`[a](../LICENSE)`", "`[a](../LICENSE)`", "`[a](../LICENSE)`"),
         ("```\n[a](../x)\n```", "```\n[a](../x)\n```", "```\n[a](../x)\n```"),
         ("![a](../x.png)", "![a](../x.png)", "![a](../x.png)"),
