@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -66,7 +67,7 @@ class Pending:
     def __init__(self, breaker: CircuitBreaker) -> None:
         """Raises CircuitOpenError when it is not let in."""
         self._coroutine = breaker.acall(_Awaitable)
-        self._coroutine.send(None)
+        copy_context().run(self._coroutine.send, None)  # as a task of its own would
 
     def succeed(self, result: Any = "done") -> None:
         with pytest.raises(StopIteration) as stop:

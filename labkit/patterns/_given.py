@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from types import BuiltinFunctionType, CoroutineType, FunctionType
+from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +69,8 @@ def refuse_unfinished(func: object, coroutine: str, generator: str) -> None:
     `coroutine`, `generator`: what to say then, where {given} stands for the function's name.
     """
     # Every call passes here, and inspect takes longer than all the rest of it.
-    if type(func) is FunctionType and not func.__code__.co_flags & _LATER:
+    plain = func.__func__ if type(func) is MethodType else func
+    if type(plain) is FunctionType and not plain.__code__.co_flags & _LATER:
         return
     if type(func) is BuiltinFunctionType:
         return

@@ -166,6 +166,21 @@ def test_the_timeout_is_counted_from_the_last_opening(make, clock):
     assert breaker.retry_after == 1
 
 
+def test_the_wait_doubles_for_each_failed_probe_in_a_row_up_to_a_maximum(make, clock):
+    breaker = make(reset_timeout=10, max_reset_timeout=35)
+    for wait in (10, 20, 35, 35):
+        trip(breaker)
+        assert breaker.retry_after == wait
+        clock.advance(wait - 1)
+        assert run(breaker, working) == ["rejected"]
+        clock.advance(1)
+        assert run(breaker, failing) == ["broken"]
+    clock.advance(35)
+    run(breaker, working)
+    trip(breaker)
+    assert breaker.retry_after == 10
+
+
 # Refusals
 
 
@@ -218,11 +233,140 @@ def test_a_refusal_travels_between_processes(make):
     assert copy.retry_after == caught.value.retry_after
 
 
-def test_a_refusal_by_itself_inside_a_call_does_not_count(half_open):
+def test_a_refusal_by_itself_inside_a_call_does_not_count(make):
+    breaker = make(fail_threshold=2)
+
+    def last_failure_and_one_more():
+        with pytest.raises(Broken):
+            breaker.call(failing)
+        breaker.call(working)
+
+    run(breaker, failing)
+    assert run(breaker, last_failure_and_one_more) == ["rejected"]
+    assert breaker.metrics.failures == 2
+
+
+def test_the_cause_is_told_by_the_event_and_by_each_refusal(make, clock):
+    heard = []
+    breaker = make(fail_threshold=2, reset_timeout=10, listeners=[heard.append])
+    error = Broken("la segunda")
+
+    def fail():
+        raise error
+
+    run(breaker, failing, fail)
+    assert heard[-1].cause is error
+    for seconds in (0, 10):  # open, and half-open with the permit taken
+        clock.advance(seconds)
+        probe = Pending(breaker) if seconds else None
+        with pytest.raises(CircuitOpenError) as caught:
+            breaker.call(working)
+        assert caught.value.__cause__ is error
+    probe.succeed()
+    breaker.force_open()
+    with pytest.raises(CircuitOpenError) as caught:
+        breaker.call(working)
+    assert caught.value.__cause__ is None
+
+
+def test_a_result_that_opened_it_is_no_cause(make):
+    heard = []
+    breaker = make(fail_threshold=1, failed_result=bool, listeners=[heard.append])
+    breaker.call(working)
+    with pytest.raises(CircuitOpenError) as caught:
+        breaker.call(working)
+    assert (heard[1].state, heard[1].cause, caught.value.__cause__) == ("open", None, None)
+
+
+def test_a_closed_circuit_holds_no_error(half_open):
+    class Mine(Broken):
+        pass
+
+    def fail():
+        raise Mine
+
     breaker = half_open()
-    assert run(breaker, lambda: breaker.call(working)) == ["rejected"]
-    assert breaker.state == "half-open"
+    with pytest.raises(Mine) as caught:
+        breaker.call(fail)
+    gone = weakref.ref(caught.value)
+    del caught
+    breaker.reset()
+    gc.collect()
+    assert gone() is None
+    assert [change.cause for change in breaker.changes] == [None] * 5
+
+
+# A probe's own calls
+
+
+NESTED = pytest.mark.parametrize("permits", [1, 2])
+
+
+@NESTED
+def test_calls_inside_a_probe_are_part_of_it_and_do_not_refuse_each_other_for_ever(half_open, permits):
+    breaker = half_open(half_open_permits=permits, half_open_successes=1)
+
+    def page():
+        with breaker:
+            return breaker.call(lambda: breaker.call(working))
+
+    assert run(breaker, page) == ["done"]
+    assert breaker.state == "closed"
+    assert breaker.metrics.ignored == 3
+
+
+@NESTED
+def test_tasks_and_threads_of_a_probe_are_part_of_it(half_open, permits):
+    breaker = half_open(half_open_permits=permits, half_open_successes=1)
+
+    async def part():
+        return await asyncio.to_thread(breaker.call, working)
+
+    async def page():
+        return await asyncio.gather(*(breaker.acall(part) for _ in range(5)))
+
+    assert asyncio.run(breaker.acall(page)) == ["done"] * 5
+    assert breaker.state == "closed"
+
+
+def test_what_a_probe_makes_of_its_own_failed_calls_decides(half_open, clock):
+    breaker = half_open()
+
+    def copes():
+        return outcome(lambda: breaker.call(failing))
+
+    assert run(breaker, copes) == ["broken"]
+    assert breaker.state == "closed"
+    trip(breaker)
+    clock.advance(breaker.reset_timeout)
+    assert run(breaker, lambda: breaker.call(failing)) == ["broken"]
+    assert breaker.state == "open"
+
+
+def test_beside_a_probe_the_others_are_refused_and_after_it_so_is_its_own_task(half_open, clock):
+    breaker, other = half_open(half_open_successes=2), half_open()
+
+    async def main():
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def probe():
+            inside.set()
+            await go_on.wait()
+
+        first = asyncio.create_task(breaker.acall(probe))
+        await inside.wait()
+        assert run(breaker, working) == ["rejected"]
+        go_on.set()
+        await first
+
+    asyncio.run(main())
     assert run(breaker, working) == ["done"]
+    trip(breaker)
+    clock.advance(breaker.reset_timeout)
+    probe = Pending(breaker)
+    with other:  # a probe of another breaker gives no way in
+        assert run(breaker, working) == ["rejected"]
+    probe.succeed()
 
 
 def test_a_refusal_by_another_breaker_of_the_same_name_counts_like_any_error(make):

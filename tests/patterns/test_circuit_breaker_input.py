@@ -63,7 +63,7 @@ def test_a_count_that_is_none_is_refused(name, given):
 
 
 @pytest.mark.parametrize("given", [*(n for n in NUMBERS if n is not None), -0.5])
-@pytest.mark.parametrize("name", ["reset_timeout", "probe_timeout", "slow_call"])
+@pytest.mark.parametrize("name", ["reset_timeout", "max_reset_timeout", "probe_timeout", "slow_call"])
 def test_seconds_that_are_none_are_refused(name, given):
     with pytest.raises(ValueError, match=f"{name} vale .*segundos mayor que 0"):
         CircuitBreaker(**{name: given})
@@ -217,3 +217,9 @@ def test_acall_with_nothing_to_await_is_told_and_costs_no_permit(half_open):
     with pytest.raises(TypeError, match="acall es para corrutinas"):
         asyncio.run(breaker.acall(working))
     assert run(breaker, working) == ["done"]
+
+
+def test_the_wait_does_not_shrink():
+    with pytest.raises(ValueError, match="max_reset_timeout vale 5"):
+        CircuitBreaker(reset_timeout=10, max_reset_timeout=5)
+    assert CircuitBreaker(reset_timeout=10, max_reset_timeout=10).max_reset_timeout == 10

@@ -11,21 +11,23 @@ Time is kept in whole nanoseconds: ten times 0.1 s is one second and not a littl
 """
 
 import inspect
-import logging
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
-from functools import wraps
-from types import CoroutineType, TracebackType
+from dataclasses import replace
+from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
+from labkit.patterns._events import Listeners
 from labkit.patterns._given import (
     NOT_CALLABLE,
+    guarded,
     is_coroutine_function,
     name_of,
+    refuse_coroutine,
     refuse_unfinished,
     valid_count,
     valid_fraction,
@@ -39,6 +41,7 @@ from labkit.patterns.circuit_breaker.windows import NANO, CountWindow, InARow, J
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 Listener = Callable[[Event], object]
 Matcher = type[BaseException] | Callable[[Any], object]
 
@@ -48,16 +51,19 @@ _DEFAULT_THRESHOLD = 3
 _DEFAULT_RATE = 0.5
 _DEFAULT_MINIMUM = 10
 
-_log = logging.getLogger(__name__)
-
 
 class _Ticket:
-    __slots__ = ("era", "started")
+    __slots__ = ("era", "nested", "probes", "started")
 
-    def __init__(self, era: int, started: int) -> None:
+    def __init__(self, era: int, started: int, *, nested: bool = False) -> None:
         self.era = era
         self.started = started
+        self.nested = nested  # in a call that holds a permit: that one's result is what counts
+        self.probes: list[_Ticket] = []  # those of its breaker, while it is one of them
 
+
+# The probes that this task, or thread, is inside of, of all breakers; some may have ended.
+_probing: ContextVar[tuple[_Ticket, ...]] = ContextVar("_probing", default=())
 
 # The `with` blocks that this task, or thread, is in. One variable for all breakers: Python never frees one.
 _entered: ContextVar[tuple[tuple["CircuitBreaker", _Ticket], ...]] = ContextVar("_entered", default=())
@@ -78,7 +84,11 @@ class CircuitBreaker:
     `half_open_permits` calls run at once, the others are refused; `half_open_successes` good ones (default:
     as many as there are permits) close it; a failed or slow one opens it again. The permit of a probe that
     runs for `probe_timeout` seconds (default: `reset_timeout`) goes to the next caller, and its result no
-    longer counts: choose it longer than the call's own timeout.
+    longer counts: choose it longer than the call's own timeout. `max_reset_timeout`: with it the wait doubles
+    for each failed probe in a row, up to so many seconds.
+
+    A call inside a call of the same breaker is one of its own, except inside a probe: there it is a part of
+    the probe, needs no permit and does not count, or the two would refuse each other for ever.
 
     What counts: exceptions that match `exceptions` (default: every Exception) and not `ignore`, each a class,
     a predicate of the exception, or a tuple of these; and results for which `failed_result` says so. Any
@@ -100,6 +110,7 @@ class CircuitBreaker:
         *,
         fail_threshold: int | None = None,
         reset_timeout: float = 10.0,
+        max_reset_timeout: float | None = None,
         window: CountWindow | TimeWindow | None = None,
         failure_rate: float | None = None,
         minimum_calls: int | None = None,
@@ -122,6 +133,13 @@ class CircuitBreaker:
         self.probe_timeout = (
             self.reset_timeout if probe_timeout is None else valid_seconds("probe_timeout", probe_timeout)
         )
+        self.max_reset_timeout = (
+            self.reset_timeout
+            if max_reset_timeout is None
+            else valid_seconds("max_reset_timeout", max_reset_timeout)
+        )
+        if self.max_reset_timeout < self.reset_timeout:
+            raise ValueError(messages.MAXIMUM_TOO_LOW.format(given=max_reset_timeout, least=reset_timeout))
         self.half_open_permits = valid_count("half_open_permits", half_open_permits)
         self.half_open_successes = (
             self.half_open_permits
@@ -141,27 +159,28 @@ class CircuitBreaker:
         )
         self._clock: Callable[[], float] = valid_function(clock, messages.BAD_CLOCK)
         self._slow_after = None if self.slow_call is None else round(self.slow_call * NANO)
-        self._reset_after = round(self.reset_timeout * NANO)
+        self._wait = round(self.reset_timeout * NANO)  # of the present opening
         self._probe_limit = round(self.probe_timeout * NANO)
         self._timed = self._slow_after is not None or self._judge.timed
 
         # Of the kind that knows its owner: while it is held the garbage collector may close a dropped
         # coroutine, whose guarded call then ends in this very thread (see `_end`).
         self._lock = threading.RLock()
-        self._ended_meanwhile: deque[tuple[_Ticket, bool | None]] = deque()
+        self._ended_meanwhile: deque[tuple[_Ticket, bool | None, Exception | None]] = deque()
         self._era = 0
         self._free_ticket: _Ticket | None = None  # None: ask for a permit
         self._probes: list[_Ticket] = []  # who holds a permit, the oldest first
         self._inside: list[_Ticket] = []  # of `with` blocks, which context ever entered them
         self._good_probes = 0
+        self._cause: Exception | None = None  # of the present opening
         self._successes = self._failures = self._slow = self._ignored = self._discarded = 0
         self._rejected = self._opened = self._recovered = 0
 
         if not isinstance(listeners, Collection):
             raise TypeError(messages.BAD_LISTENERS.format(given=listeners))
-        self._listeners = tuple(valid_function(each, messages.BAD_LISTENER) for each in listeners)
-        self._undelivered: deque[Event] = deque()
-        self._delivering = threading.Lock()
+        self._listeners: Listeners[Event] = Listeners(
+            self.name, [valid_function(each, messages.BAD_LISTENER) for each in listeners]
+        )
         self._changes: deque[StateChange] = deque(maxlen=HISTORY)
         self._rejections: deque[Rejection] = deque(maxlen=HISTORY)
         self._state: State = valid_state(state)
@@ -185,10 +204,11 @@ class CircuitBreaker:
         except BaseException as error:
             self._end_raised(ticket, error)
             raise
-        if isinstance(result, CoroutineType):
-            result.close()  # or Python warns that it was never awaited
+        try:
+            refuse_coroutine(func, result, messages.COROUTINE_RETURNED)
+        except TypeError:
             self._end(ticket, None)
-            raise TypeError(messages.COROUTINE_RETURNED.format(given=name_of(func)))
+            raise
         self._end_returned(ticket, result)
         return result
 
@@ -213,22 +233,11 @@ class CircuitBreaker:
         self._end_returned(ticket, result)
         return cast("T", result)
 
-    def __call__(self, func: Callable[P, T], /) -> Callable[P, T]:
+    def __call__(self, func: F, /) -> F:
         """Return `func` guarded: `@breaker` before a function or a coroutine function."""
-        if is_coroutine_function(func):
-
-            @wraps(func)
-            async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return await self.acall(cast("Callable[P, Awaitable[Any]]", func), *args, **kwargs)
-
-            return cast("Callable[P, T]", guarded_coroutine)
-        refuse_unfinished(func, messages.COROUTINE_TO_CALL, messages.GENERATOR)
-
-        @wraps(func)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self.call(func, *args, **kwargs)
-
-        return guarded
+        if not is_coroutine_function(func):
+            refuse_unfinished(func, messages.COROUTINE_TO_CALL, messages.GENERATOR)
+        return guarded(func, self.call, self.acall)
 
     def __enter__(self) -> Self:
         """Begin a guarded block; it fails by what it raises, `failed_result` has no part in it."""
@@ -340,15 +349,16 @@ class CircuitBreaker:
         """Call `listener` with every Event from now on."""
         valid_function(listener, messages.BAD_LISTENER)
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            self._listeners.all += (listener,)
 
     def remove_listener(self, listener: Listener) -> None:
         """Undo `add_listener`. Raises ValueError for one that is not there."""
         with self._lock:
-            if listener not in self._listeners:
+            others = list(self._listeners.all)
+            if listener not in others:
                 raise ValueError(messages.UNKNOWN_LISTENER.format(given=listener, name=self.name))
-            index = self._listeners.index(listener)
-            self._listeners = self._listeners[:index] + self._listeners[index + 1 :]
+            others.remove(listener)
+            self._listeners.all = tuple(others)
 
     def __repr__(self) -> str:
         return f"CircuitBreaker({self.name}, {self._state})"
@@ -364,7 +374,7 @@ class CircuitBreaker:
         with self._lock:
             now = self._now()
             # As exactly as a float can say: a caller who waits `retry_after` to the letter is not too early.
-            if self._state == "open" and now + _rounding(now) >= self._opened_at + self._reset_after:
+            if self._state == "open" and now + _rounding(now) >= self._opened_at + self._wait:
                 self._move("half-open", "timeout-over")
             ticket = None
             if self._state == "half-open":
@@ -373,6 +383,8 @@ class CircuitBreaker:
                 ticket = _Ticket(self._era, now)
             if ticket is None:
                 refusal = CircuitOpenError(self.name, self._state, self._time_left(now), id(self))
+                if self._cause is not None:
+                    refusal.__cause__ = self._cause
                 self._rejected += 1
                 self._tell(Rejection(now / NANO, self.name, self._state, refusal.retry_after))
         self._deliver()
@@ -397,19 +409,22 @@ class CircuitBreaker:
         except BaseException:
             self._end(ticket, None)
             raise
-        self._end(ticket, True if counts else None)
+        self._end(ticket, True if counts else None, error if isinstance(error, Exception) else None)
 
     def _counts(self, error: Exception) -> bool:
         if isinstance(error, CircuitOpenError) and error.issuer == id(self):
             return False
         return not self._ignore.matches(error) and self._exceptions.matches(error)
 
-    def _end(self, ticket: _Ticket, failed: bool | None) -> None:
-        """Count the result of a call; `failed` None: it has no bearing."""
+    def _end(self, ticket: _Ticket, failed: bool | None, error: Exception | None = None) -> None:
+        """Count the result of a call; `failed` None: it has no bearing. `error`: what it raised."""
         if self._lock._is_owned():  # type: ignore[attr-defined]
-            self._ended_meanwhile.append((ticket, failed))  # counted when the lock is free
+            self._ended_meanwhile.append((ticket, failed, error))  # counted when the lock is free
             return
         with self._lock:
+            if ticket.nested:
+                self._ignored += 1
+                return
             if ticket.era != self._era or (self._state == "half-open" and ticket not in self._probes):
                 self._discarded += 1
                 return
@@ -429,22 +444,25 @@ class CircuitBreaker:
                 reason = self._judge.record(now, failed, slow)
                 if reason is None:
                     return
-                self._move("open", reason)
+                self._move("open", reason, error)
             elif self._state == "half-open":
-                self._judge_probe(failed, slow)
+                self._judge_probe(failed, slow, error)
         self._deliver()
 
     # What follows is called with the lock held
 
-    def _judge_probe(self, failed: bool, slow: bool) -> None:
+    def _judge_probe(self, failed: bool, slow: bool, error: Exception | None) -> None:
         if failed or slow:
-            self._move("open", "probe-failed" if failed else "probe-slow")
+            self._move("open", "probe-failed" if failed else "probe-slow", error)
             return
         self._good_probes += 1
         if self._good_probes >= self.half_open_successes:
             self._move("closed", "probes-succeeded")
 
     def _take_permit(self, now: int) -> _Ticket | None:
+        around = tuple(probe for probe in _probing.get() if probe in probe.probes)
+        if any(probe.probes is self._probes for probe in around):
+            return _Ticket(self._era, now, nested=True)
         if not self._permit_is_free():
             hung = self._hung(now)
             self._recovered += hung
@@ -452,7 +470,9 @@ class CircuitBreaker:
             if not hung:
                 return None
         ticket = _Ticket(self._era, now)
+        ticket.probes = self._probes
         self._probes.append(ticket)
+        _probing.set((*around, ticket))
         return ticket
 
     def _permit_is_free(self) -> bool:
@@ -468,34 +488,39 @@ class CircuitBreaker:
         if self._state == "forced-open":
             return None
         if self._state == "open":
-            end = self._opened_at + self._reset_after
+            end = self._opened_at + self._wait
         else:
             end = self._probes[0].started + self._probe_limit
         return max(0, end - now) / NANO
 
-    def _move(self, state: State, reason: Reason) -> None:
+    def _move(self, state: State, reason: Reason, cause: Exception | None = None) -> None:
         now = self._now()
         previous, self._state = self._state, state
         self._era += 1
         self._begin_era()
         if state == "open":
+            wait = 2 * self._wait if previous == "half-open" else round(self.reset_timeout * NANO)
+            self._wait = min(wait, round(self.max_reset_timeout * NANO))
             self._opened_at = now
             self._opened += 1
-        self._tell(StateChange(now / NANO, self.name, state, previous, reason))
+        if state != "half-open":
+            self._cause = cause
+        self._tell(StateChange(now / NANO, self.name, state, previous, reason, cause))
 
     def _begin_era(self) -> None:
         self._free_ticket = _Ticket(self._era, 0) if self._state in ("closed", "disabled") else None
         self._judge.clear()
-        self._probes = []
+        self._probes.clear()
         self._good_probes = 0
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, StateChange):
-            self._changes.append(event)
+            # Not the error: a thousand of them, and whatever their tracebacks lead to, would stay in memory.
+            self._changes.append(event if event.cause is None else replace(event, cause=None))
         elif isinstance(event, Rejection):
             self._rejections.append(event)
-        if self._listeners:
-            self._undelivered.append(event)
+        if self._listeners.all:
+            self._listeners.note(event)
 
     def _now(self) -> int:
         return round(self._clock() * NANO)
@@ -516,22 +541,8 @@ class CircuitBreaker:
             self._end(*self._ended_meanwhile.popleft())
 
     def _deliver(self) -> None:
-        """Hand out the events in order: one thread at a time, while the others go on.
-
-        A listener that uses the breaker finds the turn taken, by itself, and its events come after.
-        """
         self._count_ended_meanwhile()
-        while self._undelivered and self._delivering.acquire(blocking=False):
-            try:
-                while self._undelivered:
-                    event = self._undelivered.popleft()
-                    for listener in self._listeners:
-                        try:
-                            listener(event)
-                        except Exception:
-                            _log.exception(messages.LOG_LISTENER_FAILED, self.name)
-            finally:
-                self._delivering.release()
+        self._listeners.deliver()
 
 
 def _rounding(now: int) -> int:

@@ -11,7 +11,8 @@ class CircuitOpenError(Exception):
 
     `retry_after`: seconds after which another attempt may be let through; None when nobody knows (opened by
     hand). In half-open it is the longest that may be left; the probe usually ends before. `issuer`: id() of
-    the breaker, by which it knows its own refusals.
+    the breaker, by which it knows its own refusals. `__cause__`: the exception that opened the circuit, if
+    it was one.
 
     It is no ConnectionError on purpose: a retry on connection errors would ask an open circuit again and
     again.

@@ -1,7 +1,7 @@
 """What a breaker tells of itself: its changes of state, its refusals and its counts. Plain data."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from labkit.patterns.circuit_breaker import messages
@@ -41,10 +41,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StateChange(Event):
-    """The breaker has entered `state`. `previous` is None for the state in which it began."""
+    """The breaker has entered `state`. `previous` is None for the state in which it began.
+
+    `cause`: the exception that opened it, for listeners; None in what `changes` remembers.
+    """
 
     previous: State | None
     reason: Reason
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         if self.previous is None:

@@ -34,6 +34,7 @@ MINIMUM_TOO_HIGH = (
     "minimum_calls vale {minimum} y en la ventana solo caben {calls} llamadas: "
     "el circuito no se abriría nunca."
 )
+MAXIMUM_TOO_LOW = "max_reset_timeout vale {given} y reset_timeout, {least}: la espera solo puede crecer."
 COROUTINE_TO_CALL = (
     "«{given}» es una corrutina: con call contaría como éxito antes de haber empezado. "
     "Usa «await breaker.acall(…)»."
@@ -75,5 +76,3 @@ REASONS = {
     "probes-succeeded": "las pruebas van bien",
     "by-hand": "a mano",
 }
-
-LOG_LISTENER_FAILED = "un oyente de «%s» ha fallado y se sigue adelante"
