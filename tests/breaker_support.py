@@ -101,3 +101,23 @@ def threads(number: int, target: Callable[[int], None]) -> Iterator[None]:
     for thread in running:
         thread.join(PATIENCE)
     assert not any(thread.is_alive() for thread in running), "threads hang"
+
+
+def reasons(breaker: CircuitBreaker) -> list[str]:
+    """Why it entered each of its states."""
+    return [change.reason for change in breaker.changes]
+
+
+def states(breaker: CircuitBreaker) -> list[str]:
+    """Return the states in which it has been."""
+    return [change.state for change in breaker.changes]
+
+
+def slow(clock: ManualClock, seconds: float, then: Callable[[], Any] = work) -> Callable[[], Any]:
+    """Return a call that takes so long and ends as `then` does."""
+
+    def call() -> Any:
+        clock.advance(seconds)
+        return then()
+
+    return call

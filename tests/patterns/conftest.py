@@ -1,14 +1,42 @@
-"""What the tests of discovery start from: a clock wound by hand, a registry over HTTP, three instances."""
+"""A clock wound by hand, and what the tests of discovery and of the breaker, several files each, start from."""
+
+import functools
 
 import pytest
+from breaker_support import trip
 from discovery_support import Lab, ManualClock, instance_app, no_threads_left
 
+from labkit.patterns.circuit_breaker import CircuitBreaker
 from labkit.patterns.discovery import Registry
 
 
 @pytest.fixture
 def clock():
     return ManualClock()
+
+
+# The breaker's
+
+
+@pytest.fixture
+def make(clock):
+    return functools.partial(CircuitBreaker, "pagos", clock=clock)
+
+
+@pytest.fixture
+def half_open(make, clock):
+    """Make a breaker whose next call finds it half-open."""
+
+    def make_it(**options):
+        breaker = make(**options)
+        trip(breaker)
+        clock.advance(breaker.reset_timeout)
+        return breaker
+
+    return make_it
+
+
+# Discovery's: a registry over HTTP, three instances
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Office(Scene):
         circuit = Circuit(name)
         self.answer(circuit.breaker, path or self.path)
         # A breaker only logs what its listeners raise: hear it through them.
-        for listener in circuit.breaker._listeners:
+        for listener in circuit.breaker._listeners.all:
             circuit.breaker.remove_listener(listener)
             circuit.breaker.add_listener(partial(self._hear, listener))
         return circuit
