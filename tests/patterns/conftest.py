@@ -1,4 +1,4 @@
-"""A clock wound by hand, and what the tests of discovery and of the breaker, several files each, start from."""
+"""A clock wound by hand, and what the tests of the breaker and of discovery start from."""
 
 import functools
 

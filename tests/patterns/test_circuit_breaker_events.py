@@ -5,7 +5,7 @@ import logging
 import threading
 
 import pytest
-from breaker_support import PATIENCE, Pending, Refused, run, slow, threads
+from breaker_support import PATIENCE, ManualClock, Pending, Refused, run, slow, threads
 from breaker_support import fail as failing
 from breaker_support import refuse as refusing
 from breaker_support import work as working
@@ -16,6 +16,11 @@ from labkit.patterns.circuit_breaker import (
     Rejection,
     StateChange,
 )
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(1000.0)
 
 
 def test_every_change_and_every_refusal_is_an_event(make, clock):

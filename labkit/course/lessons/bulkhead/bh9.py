@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from labkit.exercises.exercise import Case, Exercise, wait_for
@@ -47,11 +48,12 @@ def _world() -> dict[str, Any]:
         raise LookupError("no queda papel")
 
     def con_otra(call: Any, times: int = 1, end: Work = lambda: None) -> Work:
-        """Make work that calls again from inside, so many levels deep, tells how that ended, and ends."""
+        """Make work that another client calls beside, so many levels deep, tells how that ended, and ends."""
 
         def work() -> Any:
             try:
-                found = call("pagos", con_otra(call, times - 1) if times > 1 else bien)
+                # In a context of its own: what a probe itself calls is a part of the probe.
+                found = Context().run(call, "pagos", con_otra(call, times - 1) if times > 1 else bien)
             except Exception as error:
                 found = type(error).__name__
             end()
