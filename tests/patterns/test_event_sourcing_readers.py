@@ -17,13 +17,11 @@ from labkit.patterns.event_sourcing import (
     Event,
     EventStore,
     InvalidInput,
-    NameTaken,
     Partitions,
     Projection,
     Reaction,
     Snapshots,
     Sqlite,
-    UniqueNames,
     VersionConflict,
     decide,
     partition_of,
@@ -389,58 +387,3 @@ def test_a_streams_partition_is_the_same_in_every_process():
             command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
         )
         assert found.stdout.strip() == str([partition_of(stream, 64) for stream in "abcdef"])
-
-
-# Names
-
-
-def test_a_name_belongs_to_one_of_many_who_want_it(store):
-    names, barrier = UniqueNames(store, "correo"), threading.Barrier(8)
-
-    def want(number: int) -> bool:
-        barrier.wait()
-        try:
-            names.reserve("ana@ejemplo.es", f"cliente-{number}")
-        except NameTaken:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(want, range(8)))
-    assert won.count(True) == 1
-    assert names.owner("ana@ejemplo.es") == f"cliente-{won.index(True)}"
-
-
-def test_a_name_is_given_back_and_taken_again(store):
-    names = UniqueNames(store, "correo")
-    names.reserve("Ana@Ejemplo.es", "ana")
-    names.reserve("ana@ejemplo.es", "ana")  # again: no change
-    with pytest.raises(NameTaken, match="ya está reservado"):
-        names.reserve("ANA@ejemplo.es", "eva")
-    with pytest.raises(NameTaken, match="no está reservado por 'eva'"):
-        names.release("ana@ejemplo.es", "eva")
-    names.release("ana@ejemplo.es", "ana")
-    assert names.owner("ana@ejemplo.es") is None
-    names.reserve("ana@ejemplo.es", "eva")
-    assert store.version("correo-ana@ejemplo.es") == 3
-
-
-def test_an_accent_is_the_same_however_it_is_written(store):
-    names = UniqueNames(store, "apodo")
-    names.reserve("jos\u00e9", "uno")
-    with pytest.raises(NameTaken):
-        names.reserve("jose\u0301", "dos")
-
-
-def test_a_name_is_reserved_together_with_what_needs_it_or_not_at_all(store):
-    names = UniqueNames(store, "correo")
-
-    def sign_up() -> None:
-        with store.transaction():
-            names.reserve("ana@ejemplo.es", "ana")
-            store.append("cliente-ana", [Event("Registrado")], 0)
-
-    store.append("cliente-ana", [Event("Registrado")], 0)
-    with pytest.raises(VersionConflict):
-        sign_up()
-    assert names.owner("ana@ejemplo.es") is None

@@ -20,6 +20,7 @@ from saga_bank import (
     Orchestrated,
     transfers,
 )
+from support import soak
 
 FORMS = ("orchestrated", "choreographed")
 
@@ -168,10 +169,8 @@ def live_and_die(form: str, folder: Path, seed: int, at: int | None, told: Any) 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=pytest.mark.soak) if seed else 0 for seed in range(8)]
-)
-def test_kill_9_at_every_single_step(form: str, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "stride"), [(0, 5), *(soak(seed, 1) for seed in range(8))])
+def test_kill_9_at_every_single_step_or_at_some(form: str, seed: int, stride: int, tmp_path: Path) -> None:
     # Forked, so that a hundred processes take seconds; nothing of this one's threads is used in them.
     context: Any = multiprocessing.get_context("fork")
 
@@ -186,7 +185,7 @@ def test_kill_9_at_every_single_step(form: str, seed: int, tmp_path: Path) -> No
     code, points = process(tmp_path / "0", None)
     assert code == 0
     assert points is not None
-    for point in range(1, points + 1):
+    for point in range(1, points + 1, stride):
         folder = tmp_path / str(point)
         folder.mkdir()
         assert process(folder, point)[0] == -signal.SIGKILL, point

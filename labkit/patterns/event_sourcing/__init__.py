@@ -10,7 +10,6 @@ Around the store:
 - `Upcasters`: old events read in today's shape. `Snapshots`: states kept, so that long streams load fast.
 - `Projection`: a view that catches up and can be rebuilt. `Reaction`: an effect elsewhere, never replayed.
   `Partitions`: many streams at once, each in order.
-- `UniqueNames`: a name reserved through a stream.
 - `Sqlite`, and `Postgres` in `postgres.py`: where it all is kept.
 - `store_app` and `RemoteStore`: the store as a service and its client; Flask and requests load when used.
 
@@ -27,7 +26,6 @@ from labkit.patterns.event_sourcing.database import Cursor, Database, Sqlite
 from labkit.patterns.event_sourcing.errors import (
     DuplicateEvent,
     EventSourcingError,
-    NameTaken,
     StoreBusy,
     StoreDamaged,
     StoreFull,
@@ -36,7 +34,6 @@ from labkit.patterns.event_sourcing.errors import (
     VersionConflict,
 )
 from labkit.patterns.event_sourcing.event import Event, RecordedEvent, new_id
-from labkit.patterns.event_sourcing.names import UniqueNames
 from labkit.patterns.event_sourcing.readers import Partitions, Projection, Reaction, partition_of
 from labkit.patterns.event_sourcing.snapshots import Snapshot, Snapshots
 from labkit.patterns.event_sourcing.state import Rebuilt, decide, rebuild
@@ -56,7 +53,6 @@ __all__ = [
     "EventSourcingError",
     "EventStore",
     "InvalidInput",
-    "NameTaken",
     "Partitions",
     "Postgres",
     "Projection",
@@ -71,7 +67,6 @@ __all__ = [
     "StoreDamaged",
     "StoreFull",
     "StoreUnavailable",
-    "UniqueNames",
     "UnknownSchema",
     "Upcasters",
     "VersionConflict",

@@ -47,6 +47,9 @@ create trigger if not exists events_remain before delete on events begin
 """
 
 
+Trouble = tuple[type[EventSourcingError], str]  # what is raised, and the message for it
+
+
 class Cursor(Protocol):
     """What SQLite's cursor and PostgreSQL's have in common."""
 
@@ -80,7 +83,57 @@ class Database(Protocol):
         """Close every connection."""
 
 
-class Sqlite:
+class Pooled:
+    """Connections of one driver, each lent for one operation; its errors are told in the store's words."""
+
+    errors: type[Exception]  # what the driver raises
+
+    def __init__(self, name: str, lock_timeout: float) -> None:
+        self.name = name
+        self.lock_timeout = valid_seconds("lock_timeout", lock_timeout)
+        self._idle: deque[Any] = deque()
+        self._closed = False
+
+    def close(self) -> None:
+        """Close every connection; one that is in use, when it is given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connect(self) -> Any:
+        raise NotImplementedError
+
+    def _trouble(self, error: Any) -> Trouble | None:
+        """Return what an error says of the database; None: it is of the caller's own SQL."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Any]:
+        if self._closed:
+            raise StoreUnavailable(messages.CLOSED.format(name=self.name))
+        connection = None
+        try:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            yield connection
+        except self.errors as error:
+            if (trouble := self._trouble(error)) is None:
+                raise
+            kind, message = trouble
+            raise kind(message.format(name=self.name, seconds=self.lock_timeout, reason=error)) from error
+        finally:
+            if connection is not None:
+                self._give_back(connection)
+
+    def _give_back(self, connection: Any) -> None:
+        self._idle.append(connection)
+        if self._closed:  # meanwhile
+            self.close()
+
+
+class Sqlite(Pooled):
     """A database in a file, for any number of threads and processes of one machine, or in memory.
 
     `lock_timeout`: seconds to wait for another writer before StoreBusy.
@@ -88,15 +141,14 @@ class Sqlite:
     and the writer do not wait for each other (https://sqlite.org/wal.html).
     """
 
+    errors = sqlite3.Error
+
     def __init__(self, path: str | Path = ":memory:", *, lock_timeout: float = 5.0) -> None:
         """Open the file, which is made where it is missing.
 
         Raises StoreUnavailable, StoreDamaged or StoreBusy.
         """
-        self.name = str(path)
-        self.lock_timeout = valid_seconds("lock_timeout", lock_timeout)
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._closed = False
+        super().__init__(str(path), lock_timeout)
         in_memory = self.name == ":memory:"
         self._one_at_a_time: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         self._make_tables()
@@ -104,13 +156,13 @@ class Sqlite:
     @contextmanager
     def reading(self) -> Iterator[Cursor]:
         """Lend a cursor; each statement sees what was committed before it."""
-        with self._borrowed() as connection:
+        with self._one_at_a_time, self._borrowed() as connection:
             yield connection.cursor()
 
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
         """Lend a cursor inside the one transaction that writes; commit at the end, roll back on an error."""
-        with self._borrowed() as connection:
+        with self._one_at_a_time, self._borrowed() as connection:
             try:
                 # `immediate` takes the write lock now: what is read inside stays true until the commit.
                 connection.execute("begin immediate")
@@ -120,38 +172,6 @@ class Sqlite:
                 if connection.in_transaction:  # SQLite itself rolls back after some errors
                     connection.execute("rollback")
                 raise
-
-    def close(self) -> None:
-        """Close every connection; one that is in use, when it is given back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-    @contextmanager
-    def _borrowed(self) -> Iterator[sqlite3.Connection]:
-        with self._one_at_a_time:
-            if self._closed:
-                raise StoreUnavailable(messages.CLOSED.format(name=self.name))
-            connection = None
-            try:
-                try:
-                    connection = self._idle.pop()
-                except IndexError:
-                    connection = self._connect()
-                yield connection
-            except sqlite3.Error as error:
-                known = self._known(error)
-                if known is None:
-                    raise  # of the caller's own SQL
-                raise known from error
-            finally:
-                if connection is not None:
-                    self._give_back(connection)
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        self._idle.append(connection)
-        if self._closed:  # meanwhile
-            self.close()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -192,17 +212,23 @@ class Sqlite:
             self.close()
             raise
 
-    def _known(self, error: sqlite3.Error) -> EventSourcingError | None:
-        code = _code(error)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreBusy(messages.BUSY.format(name=self.name, seconds=self.lock_timeout))
-        if code == sqlite3.SQLITE_FULL:
-            return StoreFull(messages.FULL.format(name=self.name))
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return StoreDamaged(messages.DAMAGED.format(name=self.name, reason=error))
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
-            return StoreUnavailable(messages.UNAVAILABLE.format(name=self.name, reason=error))
-        return None
+    def _trouble(self, error: sqlite3.Error) -> Trouble | None:
+        return _TROUBLES.get(_code(error))
+
+
+_BUSY: Trouble = (StoreBusy, messages.BUSY)
+_DAMAGED: Trouble = (StoreDamaged, messages.DAMAGED)
+_UNAVAILABLE: Trouble = (StoreUnavailable, messages.UNAVAILABLE)
+_TROUBLES: dict[int, Trouble] = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_FULL: (StoreFull, messages.FULL),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_CANTOPEN: _UNAVAILABLE,
+    sqlite3.SQLITE_READONLY: _UNAVAILABLE,
+    sqlite3.SQLITE_IOERR: _UNAVAILABLE,
+}
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -24,10 +24,6 @@ class DuplicateEvent(EventSourcingError):
     """An event with that id is recorded already, elsewhere or with other content; over HTTP, 409."""
 
 
-class NameTaken(EventSourcingError):
-    """The name is reserved by somebody else."""
-
-
 class UnknownSchema(EventSourcingError):
     """An event is of a newer schema version than this code knows."""
 

@@ -28,9 +28,6 @@ CHANGES_IN_JSON = "no volvería a leerse igual; ¿hay tuplas o claves que no son
 REPEATED_ID = "El id {given!r} está dos veces en la misma lista de hechos."
 DUPLICATE = "El id {given!r} ya está en «{stream}», con otro contenido o en otro lugar."
 
-NAME_TAKEN = "«{name}» ya está reservado."
-NOT_THE_OWNER = "«{name}» no está reservado por {owner!r}."
-
 BAD_UPCASTER = "Ya hay una función que lleva «{type}» de la versión {version} a la siguiente."
 UPCASTER_GAP = "Falta la función que lleva «{type}» de la versión {version} a la siguiente."
 UNKNOWN_SCHEMA = (

@@ -5,7 +5,6 @@ positions are given out in the order of the commits. A `bigserial` column would 
 before the commit, and a reader that has seen 7 would never look for the 6 that commits later.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,16 +16,9 @@ except ImportError as error:
 
     raise ImportError(messages.PSYCOPG_MISSING) from error
 
-from labkit.patterns._given import valid_seconds
 from labkit.patterns.event_sourcing import messages
-from labkit.patterns.event_sourcing.database import SCHEMA, Cursor
-from labkit.patterns.event_sourcing.errors import (
-    EventSourcingError,
-    StoreBusy,
-    StoreDamaged,
-    StoreFull,
-    StoreUnavailable,
-)
+from labkit.patterns.event_sourcing.database import SCHEMA, Cursor, Pooled, Trouble
+from labkit.patterns.event_sourcing.errors import StoreBusy, StoreDamaged, StoreFull, StoreUnavailable
 
 _ONE_WRITER = "select pg_advisory_xact_lock(hashtext('events'), hashtext(current_schema()))"
 _APPEND_ONLY = (
@@ -37,19 +29,18 @@ _APPEND_ONLY = (
 )
 
 
-class Postgres:
+class Postgres(Pooled):
     """A PostgreSQL database (14 or newer), for any number of threads, processes and machines.
 
-    `conninfo`: as libpq takes it. `lock_timeout`: seconds to wait for another writer before StoreBusy.
+    `conninfo`: as libpq takes it. `lock_timeout`: as in `Sqlite`.
     """
+
+    errors = psycopg.Error
 
     def __init__(self, conninfo: str, *, lock_timeout: float = 5.0) -> None:
         """Connect, and make the tables where they are missing. Raises StoreUnavailable."""
-        self.lock_timeout = valid_seconds("lock_timeout", lock_timeout)
+        super().__init__("PostgreSQL", lock_timeout)  # for a name: the conninfo may hold a password
         self._conninfo = conninfo
-        self._idle: deque[psycopg.Connection[Any]] = deque()
-        self._closed = False
-        self.name = "PostgreSQL"  # the conninfo may hold a password
         with self.reading() as cursor:
             made = cursor.execute("select to_regclass('events')").fetchone()[0]
         if made is None:
@@ -72,49 +63,25 @@ class Postgres:
             cursor.execute(_ONE_WRITER)
             yield _QuestionMarks(cursor)
 
-    def close(self) -> None:
-        """Close every connection; one that is in use, when it is given back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-    @contextmanager
-    def _borrowed(self) -> Iterator["psycopg.Connection[Any]"]:
-        if self._closed:
-            raise StoreUnavailable(messages.CLOSED.format(name=self.name))
-        connection = None
-        try:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = psycopg.connect(self._conninfo, autocommit=True)
-                connection.execute(f"set lock_timeout = {round(1000 * self.lock_timeout)}")
-            yield connection
-        except psycopg.Error as error:
-            known = self._known(error)
-            if known is None:
-                raise  # of the caller's own SQL
-            raise known from error
-        finally:
-            if connection is not None:
-                self._give_back(connection)
+    def _connect(self) -> "psycopg.Connection[Any]":
+        connection = psycopg.connect(self._conninfo, autocommit=True)
+        connection.execute(f"set lock_timeout = {round(1000 * self.lock_timeout)}")
+        return connection
 
     def _give_back(self, connection: "psycopg.Connection[Any]") -> None:
         if not connection.closed:  # else the server is gone, or was restarted
-            self._idle.append(connection)
-        if self._closed:
-            self.close()
+            super()._give_back(connection)
 
-    def _known(self, error: "psycopg.Error") -> EventSourcingError | None:
+    def _trouble(self, error: "psycopg.Error") -> Trouble | None:
         if isinstance(error, psycopg.errors.LockNotAvailable):
-            return StoreBusy(messages.BUSY.format(name=self.name, seconds=self.lock_timeout))
+            return StoreBusy, messages.BUSY
         if isinstance(error, psycopg.errors.DiskFull):
-            return StoreFull(messages.FULL.format(name=self.name))
+            return StoreFull, messages.FULL
         if isinstance(error, psycopg.errors.DataCorrupted | psycopg.errors.IndexCorrupted):
-            return StoreDamaged(messages.DAMAGED.format(name=self.name, reason=error))
-        if isinstance(error, psycopg.OperationalError):
-            return StoreUnavailable(messages.UNAVAILABLE.format(name=self.name, reason=error))
-        return None
+            return StoreDamaged, messages.DAMAGED
+        return (
+            (StoreUnavailable, messages.UNAVAILABLE) if isinstance(error, psycopg.OperationalError) else None
+        )
 
 
 class _QuestionMarks:
