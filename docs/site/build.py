@@ -285,7 +285,8 @@ def module_page(module: ModuleType, indexed: set[int]) -> str:
         indexed.add(id(thing))
         if inspect.isclass(thing):
             kind = "autoexception" if issubclass(thing, BaseException) else "autoclass"
-            parts.append(f".. {kind}:: {title}.{name}\n   :members:\n   :show-inheritance:\n{again}")
+            bases = "" if thing.__bases__ == (object,) else "   :show-inheritance:\n"
+            parts.append(f".. {kind}:: {title}.{name}\n   :members:\n{bases}{again}")
         elif inspect.ismodule(thing):
             parts.append(f".. automodule:: {thing.__name__}\n   :members:\n")
         elif inspect.isroutine(thing):
@@ -304,7 +305,7 @@ def public(module: ModuleType) -> list[str]:
     return [
         name
         for name, thing in vars(module).items()
-        if not name.startswith("_")
+        if not name.startswith(("_", "pytest_"))  # pytest's hooks are for pytest
         and (inspect.isclass(thing) or inspect.isfunction(thing))
         and thing.__module__ == module.__name__
     ]
