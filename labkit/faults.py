@@ -40,7 +40,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypedDict, TypeVar, Unpack,
 from weakref import WeakSet
 
 from labkit import messages
-from labkit.entries import Request
+from labkit.entries import FAULTS, Noted
 from labkit.errors import BadFault
 from labkit.journal import Journal
 
@@ -160,9 +160,9 @@ class Faults(Injector["Fault"]):
         `target` is what the request line says, `path` the decoded path without a query.
         """
         with self._lock:
-            request = journal.begin(method, target)
+            noted = journal.begin(method, target)
             hits = [(fault, fault.draw()) for fault in self.active if fault.hits(method, path)]
-        return FaultPlan(request, hits)
+        return FaultPlan(noted, hits)
 
     def forget_threads(self) -> None:
         """Reset what threads may hold, in a copy of the kernel made by `fork`."""
@@ -453,8 +453,8 @@ class FaultPlan:
     journal, when it does something: one that was cleared meanwhile no longer does.
     """
 
-    def __init__(self, request: Request, hits: list[tuple[Fault, float | None]]) -> None:
-        self.request = request
+    def __init__(self, noted: Noted, hits: list[tuple[Fault, float | None]]) -> None:
+        self.noted = noted
         self.hits = hits
 
     def waits(self) -> Iterator[tuple[Fault, float | None]]:
@@ -478,7 +478,7 @@ class FaultPlan:
         """Count a fault that is about to act; False when it is not in force any more."""
         if fault.cleared:
             return False
-        self.request.faults = (*self.request.faults, fault.name)
+        self.noted[FAULTS] = (*self.noted[FAULTS], fault.name)
         fault._faults._count(fault)
         return True
 

@@ -7,6 +7,7 @@ or identifiers, so that a notebook that shows them is the same on every run.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -14,9 +15,10 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from labkit import journal_file, messages
-from labkit.entries import Line, Request
+from labkit.entries import DURATION, PATH, STATUS, Line, Noted, Request
 from labkit.errors import BadArgument, CannotWrite, WrongType
 from labkit.traces import brief_traceback
 
@@ -40,19 +42,18 @@ class Journal:
         if not isinstance(name, str):
             raise WrongType(messages.JOURNAL_NAME.format(given=name))
         self.name = name
-        self.entries: deque[Request | Line] = deque(maxlen=limit)
         self.limit = limit
-        self._added = 0
+        self._held: deque[Noted | Line] = deque(maxlen=limit)
         self._size = 0  # characters of long entries, of some that are gone as well
-        self._requests = 0
-        self._errors = 0
+        self._lines = self._errors = 0
+        self._arrived = _Tally()
         # Reentrant: the garbage collector may run a finalizer anywhere, and some of them speak ("Unclosed
         # client session").
         self._lock = threading.RLock()
         self._file: journal_file.JournalFile | None = None
         # What is on its way here from the service's own process is let in before anybody reads.
         self.settling: Callable[[], None] | None = None
-        self._unfinished: dict[int, Unfinished] = {}  # a line begun by print(end=""), by thread
+        self.unfinished: dict[int, Unfinished] = {}  # a line begun by print(end=""), by thread
 
     # reading
 
@@ -70,13 +71,17 @@ class Journal:
     def counts(self) -> dict[str, int]:
         """The number of `requests`, of those that ended in `errors` (5xx), and of entries `dropped`."""
         self.settle()
-        return {"requests": self._requests, "errors": self._errors, "dropped": self.dropped}
+        with self._lock:
+            requests = self._arrived.total()
+        return {"requests": requests, "errors": self._errors, "dropped": self.dropped}
 
     @property
     def dropped(self) -> int:
         """The number of entries that had to make room."""
         self.settle()
-        return self._added - len(self.entries)
+        with self._lock:
+            added = self._arrived.total() + self._lines
+        return max(0, added - len(self._held))  # what is held is counted a moment later
 
     def text(self, last: int | None = None) -> str:
         """Return all entries, or the `last` so many, a line each (tracebacks: several)."""
@@ -93,9 +98,15 @@ class Journal:
     def __iter__(self) -> Iterator[Request | Line]:
         return iter(self._snapshot())
 
+    def __reversed__(self) -> Iterator[Request | Line]:
+        """Yield what is held, the newest first, and let nothing in before: a glance, without a copy."""
+        with suppress(IndexError):  # it was cleared meanwhile
+            for place in range(1, len(self._held) + 1):
+                yield _shown(self._held[-place])
+
     def __len__(self) -> int:
         self.settle()
-        return len(self.entries)
+        return len(self._held)
 
     def __repr__(self) -> str:
         return self.text(last=_SHOWN)
@@ -104,8 +115,9 @@ class Journal:
         """Forget all entries and counts."""
         self.settle()
         with self._lock:
-            self.entries.clear()
-            self._added = self._size = self._requests = self._errors = 0
+            self._held.clear()
+            self._size = self._lines = self._errors = 0
+            self._arrived = _Tally()
 
     def settle(self) -> None:
         """Let in what is on its way here from the service's own process; whoever reads does it."""
@@ -115,13 +127,12 @@ class Journal:
 
     def forget_threads(self) -> None:
         """Reset what threads may hold or write to, in a copy of the kernel made by `fork`."""
-        self._lock, self._unfinished = threading.RLock(), {}
+        self._lock, self.unfinished = threading.RLock(), {}
         self._file = self.settling = None
 
     def _snapshot(self) -> list[Request | Line]:
         self.settle()
-        with self._lock:
-            return list(self.entries)
+        return [_shown(entry) for entry in list(self._held)]
 
     def write_to(self, path: str | os.PathLike[str] | None) -> journal_file.JournalFile | None:
         """Write to a file as well: what is held now, then whatever comes; None: no longer.
@@ -142,7 +153,7 @@ class Journal:
             raise WrongType(messages.BAD_PATH_OF_JOURNAL.format(path=path)) from None
         with self._lock:
             before, self._file = self._file, file
-            held = [entry for entry in self.entries if getattr(entry, "duration", 0.0) is not None]
+            held = [entry for entry in self._snapshot() if getattr(entry, "duration", 0.0) is not None]
         if file is not before:
             if before is not None:
                 before.detach(self)
@@ -154,38 +165,39 @@ class Journal:
 
     # writing
 
-    def begin(self, method: str, path: str) -> Request:
-        """Note the arrival of a request."""
-        request = Request(method, path, None, time.time())
-        with self._lock:
-            self.entries.append(request)
-            self._added += 1
-            self._requests += 1
-            if len(path) > _LONG:
-                self._make_room(len(path))
-        return request
+    # A request takes no lock and makes no object: a deque's append is one step of the interpreter.
 
-    def answer(self, request: Request, status: int) -> None:
+    def begin(self, method: str, path: str) -> Noted:
+        """Note the arrival of a request."""
+        noted: Noted = [method, path, None, time.time(), None, ()]
+        self._held.append(noted)
+        self._arrived.add()
+        if len(path) > _LONG:
+            with self._lock:
+                self._make_room(len(path))
+        return noted
+
+    def answer(self, noted: Noted, status: int) -> None:
         """Note the status with which a response begins."""
-        if status < 500 and request.status is None:  # nearly always, and nothing to count
-            request.status = status
+        if status < 500 and noted[STATUS] is None:  # nearly always, and nothing to count
+            noted[STATUS] = status
             return
         with self._lock:
-            self._errors += (status >= 500) - ((request.status or 0) >= 500)
-            request.status = status
+            self._errors += (status >= 500) - ((noted[STATUS] or 0) >= 500)
+            noted[STATUS] = status
 
-    def done(self, request: Request, duration: float) -> None:
+    def done(self, noted: Noted, duration: float) -> None:
         """Note how many seconds a request took, when its answer was handed over or it was cut."""
-        request.duration = duration
+        noted[DURATION] = duration
         file = self._file
         if file is not None:
-            file.take(self.name, request)
+            file.take(self.name, Request(noted))
 
     def write(self, text: str) -> None:
         """Take what `print` writes; whole lines are entries, an unfinished one waits for its end."""
         thread = threading.get_ident()
         *whole, rest = text.split("\n")
-        begun = self._unfinished.pop(thread, None)
+        begun = self.unfinished.pop(thread, None)
         if begun is not None and whole:
             begun.add(whole[0])
             whole[0] = begun.text()
@@ -196,18 +208,13 @@ class Journal:
             begun = begun or Unfinished()
             begun.add(rest)
         if begun is not None:
-            self._unfinished[thread] = begun
+            self.unfinished[thread] = begun
 
     def flush(self) -> None:
         """End the line that this thread began."""
-        begun = self._unfinished.pop(threading.get_ident(), None)
+        begun = self.unfinished.pop(threading.get_ident(), None)
         if begun is not None:
             self.add(Line("print", begun.text()))
-
-    @property
-    def has_unfinished(self) -> bool:
-        """True while any thread has begun a line."""
-        return bool(self._unfinished)
 
     def log(self, record: logging.LogRecord) -> None:
         """Take a log record; one that carries an exception becomes its traceback."""
@@ -233,8 +240,8 @@ class Journal:
         """Take a line as it is, cut where it is longer than any that can be read."""
         line.text, line.detail = shortened(line.text), shortened(line.detail)
         with self._lock:
-            self.entries.append(line)
-            self._added += 1
+            self._held.append(line)
+            self._lines += 1
             if (size := size_of(line)) > _LONG:
                 self._make_room(size)
             file = self._file
@@ -245,15 +252,35 @@ class Journal:
         """Count a long entry; when there are too many characters, let the oldest entries go."""
         self._size += size
         if self._size > _SIZE:
-            held = sum(map(size_of, self.entries))
+            held = sum(map(size_of, list(self._held)))
             while held > 3 * _SIZE // 4:
-                held -= size_of(self.entries.popleft())
+                held -= size_of(self._held.popleft())
             self._size = held
 
 
-def size_of(entry: Request | Line) -> int:
+class _Tally:
+    """A count that any thread adds to without a lock, since `next` is one step of the interpreter.
+
+    To look is to count as well, which is deducted; one looks at a time.
+    """
+
+    def __init__(self) -> None:
+        self.add = itertools.count().__next__
+        self._looks = 0
+
+    def total(self) -> int:
+        """Return how often it was added to."""
+        self._looks += 1
+        return self.add() + 1 - self._looks
+
+
+def _shown(entry: Noted | Line) -> Request | Line:
+    return entry if isinstance(entry, Line) else Request(entry)
+
+
+def size_of(entry: Noted | Line) -> int:
     """Count the characters of an entry."""
-    return len(entry.path) if isinstance(entry, Request) else len(entry.text) + len(entry.detail)
+    return len(entry.text) + len(entry.detail) if isinstance(entry, Line) else len(entry[PATH])
 
 
 class Unfinished:

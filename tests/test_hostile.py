@@ -235,7 +235,7 @@ def test_a_progress_bar_costs_what_it_writes() -> None:
     journal = Journal()
     for number in range(50_000):
         journal.write(f"\r{number} " + "█" * 50)
-    (begun,) = journal._unfinished.values()
+    (begun,) = journal.unfinished.values()
     assert len(begun._pieces) == 1
     journal.write(" fin\n")
     assert journal.lines == ["49999 " + "█" * 50 + " fin"]
@@ -245,7 +245,7 @@ def test_a_line_without_an_end_is_cut_off_and_says_so() -> None:
     journal = Journal()
     for _ in range(100):
         journal.write("x" * 1000)
-    (begun,) = journal._unfinished.values()
+    (begun,) = journal.unfinished.values()
     assert sum(map(len, begun._pieces)) <= LONGEST + 1000
     journal.write("\n")
     assert journal.lines == ["x" * LONGEST + "… (cortada: faltan 90000 caracteres)"]
@@ -264,7 +264,7 @@ def test_a_journal_is_bounded_in_characters_too() -> None:
         journal.note(f"{number} " + "x" * 1_000_000)
     for _ in range(3000):
         journal.begin("GET", "/" + "y" * 60_000)
-    held = sum(len(getattr(entry, "text", "")) + len(getattr(entry, "path", "")) for entry in journal.entries)
+    held = sum(len(getattr(entry, "text", "")) + len(getattr(entry, "path", "")) for entry in journal)
     assert held <= 20_000_000
     assert journal.dropped == 4500 - len(journal)
     assert journal.counts["requests"] == 3000

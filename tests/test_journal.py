@@ -26,8 +26,30 @@ def test_a_request_stands_in_the_journal_from_its_arrival_on() -> None:
     assert journal.lines == ["GET /stock/7 → …"]
     journal.answer(request, 200)
     assert journal.lines == ["GET /stock/7 → 200"]
-    assert journal.requests == [Request("GET", "/stock/7", 200)]
+    assert journal.requests == [Request(["GET", "/stock/7", 200, 0.0, None, ()])]
+    assert journal.requests != [Request(["GET", "/stock/7", 404, 0.0, None, ()])]
     assert journal.counts == {"requests": 1, "errors": 0, "dropped": 0}
+
+
+def test_who_holds_a_request_sees_how_it_goes_on() -> None:
+    journal = Journal()
+    noted = journal.begin("GET", "/stock/7")
+    (held,) = journal.requests
+    assert (held.status, held.duration) == (None, None)
+    journal.answer(noted, 201)
+    journal.done(noted, 0.25)
+    assert (held.status, held.duration) == (201, 0.25)
+    assert repr(held) == f"Request('GET', '/stock/7', 201, {held.started!r}, 0.25, ())"
+
+
+def test_backwards_it_is_read_without_a_copy_and_while_it_is_cleared() -> None:
+    journal = Journal()
+    for number in range(3):
+        journal.note(str(number))
+    newest = reversed(journal)
+    assert str(next(newest)) == "2"
+    journal.clear()
+    assert list(newest) == []
 
 
 def test_only_answers_from_500_on_are_errors_and_each_counts_once() -> None:

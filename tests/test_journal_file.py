@@ -30,6 +30,7 @@ from support import (
 
 import labkit
 from labkit import journal_file
+from labkit.entries import FAULTS
 from labkit.errors import BadArgument, CannotWrite, WrongType
 from labkit.journal import Journal
 from labkit.journal_file import JournalFile
@@ -380,9 +381,9 @@ entered.wait(20)
 def test_bytes_that_are_no_text_and_faults_are_json_too(tmp_path: Path) -> None:
     journal = Journal(name="x")
     file = write_to(journal, tmp_path / "x.log")
-    request = journal.begin("GET", "/\udcff")
-    request.faults = ("retraso", "error")
-    journal.done(request, 0.0)
+    noted = journal.begin("GET", "/\udcff")
+    noted[FAULTS] = ("retraso", "error")
+    journal.done(noted, 0.0)
     assert file.flush()
     (line,) = lines_of(tmp_path / "x.log")
     assert (line["path"], line["status"], line["faults"]) == ("/\udcff", None, ["retraso", "error"])

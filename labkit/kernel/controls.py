@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -247,17 +248,12 @@ def _heard_at_once(widget: Any) -> None:
 
 def recent_latency(service: Service) -> float | None:
     """Return the median duration of the last answers, in seconds; None before there are any."""
-    entries = service.journal.entries
     durations: list[float] = []
-    try:
-        for place in range(1, min(len(entries), _LOOKED_AT) + 1):
-            entry = entries[-place]  # a few at the end, and not a copy of thousands
-            if isinstance(entry, Request) and entry.duration is not None and entry.status is not None:
-                durations.append(entry.duration)
-                if len(durations) == RECENT:
-                    break
-    except IndexError:  # the journal was cleared meanwhile
-        pass
+    for entry in islice(reversed(service.journal), _LOOKED_AT):  # a few at the end, not a copy of thousands
+        if isinstance(entry, Request) and entry.duration is not None and entry.status is not None:
+            durations.append(entry.duration)
+            if len(durations) == RECENT:
+                break
     return median(durations) if durations else None
 
 

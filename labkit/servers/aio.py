@@ -13,10 +13,9 @@ import socket
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar
+from contextvars import Context
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ from aiohttp import web
 
 from labkit import capture, messages, sockets
 from labkit.capture import ServiceStream
-from labkit.entries import Request
+from labkit.entries import Noted, Request
 from labkit.errors import NotAnApp
 from labkit.faults import Drop, Fault, FaultPlan, Faults
 from labkit.journal import Journal
@@ -35,8 +34,6 @@ _FORCE = 0.05  # seconds for a cancelled handler to notice
 _TIDY = 1.0  # seconds for the application's own clean-up hooks, and for tasks left behind
 
 _CANCELS = web.AppKey("labkit_handler_cancellation", bool)
-# The journal's entry of the request that this task answers: aiohttp handles each in a task of its own.
-_entry: ContextVar[Request | None] = ContextVar("labkit_entry", default=None)
 
 
 def cancelling_handlers(app: Any) -> Any:
@@ -77,8 +74,7 @@ class AioServer(Server):
         # Written by other threads, read on the loop: plain flags, with an event to wake who waits for them.
         self._closing = self._crashing = self._paused = self._grace_cut = False
         self._grace = 0.0
-        self._serving = 0
-        self._hanging = 0  # of these, how many in a fault without an end in sight
+        self._hanging = 0  # requests in a fault without an end in sight
         self._cut = 0
         self._wake: asyncio.Event  # made on the loop
         self._ending: asyncio.Event
@@ -167,7 +163,7 @@ class AioServer(Server):
 
     def _cut_from_outside(self) -> None:
         """Close the sockets of a loop that does not react; it ends when the handler returns."""
-        self._cut = max(self._cut, self._serving)
+        self._cut = max(self._cut, self._being_handled())
         with suppress(OSError):
             sockets.stop_listening(self.listening)
         for transport in self._transports():
@@ -260,16 +256,18 @@ class AioServer(Server):
             await app.cleanup()
 
     def _transports(self) -> list[asyncio.Transport]:
-        connections = self._server.connections if self._server is not None else []
-        return [connection.transport for connection in connections if connection.transport is not None]
+        return [each.transport for each in self._connections() if each.transport is not None]
 
     def _under_way(self) -> int:
         """Count the requests being handled, or answered to a reader that takes its time."""
-        # The response is sent after the handler has made it. A callback for each request would say when, and
-        # cost a tenth of the throughput; aiohttp knows it too, and is asked once, at the end.
-        connections = self._server.connections if self._server is not None else []
-        busy = sum(bool(getattr(each, "_request_in_progress", False)) for each in connections)
-        return max(self._serving, busy, sum(t.get_write_buffer_size() > 0 for t in self._transports()))
+        return max(self._being_handled(), sum(t.get_write_buffer_size() > 0 for t in self._transports()))
+
+    def _being_handled(self) -> int:
+        # aiohttp knows: counting here too would cost each request a little.
+        return sum(each._request_in_progress for each in self._connections())
+
+    def _connections(self) -> list[web.RequestHandler]:
+        return self._server.connections if self._server is not None else []
 
     def _abort(self, transports: list[asyncio.Transport]) -> None:
         for transport in transports:
@@ -279,9 +277,10 @@ class AioServer(Server):
 
     def _recording(self, handle: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Wrap the application's handler: each request in the journal, the pause at its door."""
-        begin, done, faults, now = self.journal.begin, self.journal.done, self.faults, time.perf_counter
+        journal, begin, done = self.journal, self.journal.begin, self.journal.done
+        faults, now = self.faults, time.perf_counter
 
-        async def record(request: web.Request) -> web.StreamResponse:
+        async def record(request: Any) -> web.StreamResponse:
             if type(sys.stdout) is not ServiceStream or type(sys.stderr) is not ServiceStream:
                 capture.wrap_streams()
             began = now()
@@ -293,29 +292,26 @@ class AioServer(Server):
                     raise asyncio.CancelledError
             met = None
             if faults.active:
-                met = faults.meet(self.journal, request.method, request.raw_path, request.path)
-            noted = begin(request.method, request.raw_path) if met is None else met.request
-            _entry.set(noted)
+                met = faults.meet(journal, request.method, request.raw_path, request.path)
+            noted = request.noted = begin(request.method, request.raw_path) if met is None else met.noted
             watcher = base.watcher
             if watcher is not None:
                 headers = request.headers
-                watcher(self.name, noted, headers.get("traceparent"), headers.get("tracestate"))
-            self._serving += 1
+                watcher(self.name, Request(noted), headers.get("traceparent"), headers.get("tracestate"))
             try:
                 if met is not None:
                     return await self._apply_faults(met, request, handle)
                 response: web.StreamResponse = await handle(request)
                 return response
             except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # which would end the loop
-                self.journal.error(error)
+                journal.error(error)
                 if request.writer.output_size > 0:
                     raise ConnectionAbortedError from error
                 return web.Response(status=500, text="500 Internal Server Error")
             finally:
-                self._serving -= 1
                 done(noted, now() - began)
-                if self.journal.has_unfinished:  # a line begun by print(end="") ends with its request
-                    self.journal.flush()
+                if journal.unfinished:  # a line begun by print(end="") ends with its request
+                    journal.flush()
 
         return record
 
@@ -331,7 +327,7 @@ class AioServer(Server):
         if ending is not None:
             if self._paused:
                 await self._wait_for_resume(request)
-            self.journal.answer(met.request, ending.status)
+            self.journal.answer(met.noted, ending.status)
             body = ending.body if ending.has_body else None
             return web.Response(status=ending.status, reason=ending.reason, body=body, headers=ending.headers)
         response: web.StreamResponse = await handle(request)
@@ -359,20 +355,25 @@ class AioServer(Server):
         A signal on_response_prepare would do it too, and cost a tenth of a small handler's throughput.
         """
         server, answer = self, self.journal.answer
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old aiohttp: it discourages this
 
-            class NotingRequest(web.Request):
-                async def _prepare_hook(self, response: web.StreamResponse) -> None:
-                    if self._match_info is not None:  # as in web.Request, which costs a coroutine more
-                        for app in self._match_info._apps:
-                            if signal := app.on_response_prepare:
-                                await signal.send(self, response)
-                    if server._paused:
-                        await server._wait_for_resume(self)
-                    noted = _entry.get()
-                    if noted is not None:
-                        answer(noted, response.status)
+        class NotingRequest(web.Request):
+            ATTRS = web.Request.ATTRS | {"noted"}
+            noted: Noted | None = None
+
+            async def _prepare_hook(self, response: web.StreamResponse) -> None:
+                if self._match_info is not None:  # as in web.Request, which costs a coroutine more
+                    for app in self._match_info._apps:
+                        if signal := app.on_response_prepare:
+                            await signal.send(self, response)
+                if server._paused:
+                    await server._wait_for_resume(self)
+                if self.noted is not None:
+                    answer(self.noted, response.status)
+
+            def clone(self, **changes: Any) -> Any:  # which a handler may begin a stream on
+                copy: Any = super().clone(**changes)
+                copy.noted = self.noted
+                return copy
 
         return NotingRequest
 

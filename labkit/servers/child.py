@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from importlib.machinery import ModuleSpec
@@ -30,7 +31,7 @@ from types import ModuleType
 from typing import Any, BinaryIO, NoReturn
 
 from labkit import capture, messages, sockets
-from labkit.entries import Line, Request
+from labkit.entries import DURATION, STARTED, STATUS, Line, Noted, Request
 from labkit.errors import BadArgument, LabkitError, PortInUse
 from labkit.faults import Fault, FaultPlan, Faults
 from labkit.journal import Journal
@@ -81,13 +82,6 @@ class Channel:
                 pass
 
 
-class NumberedRequest(Request):
-    """A request, and what the kernel knows it by."""
-
-    __slots__ = ("number",)
-    number: int
-
-
 class Reporter(Journal):
     """A journal that keeps nothing: it tells the kernel, whose journal it is."""
 
@@ -96,33 +90,30 @@ class Reporter(Journal):
         self._send = channel.send
         self._numbers = itertools.count(1)
 
-    def arrival(self, method: str, path: str) -> NumberedRequest:
-        """Make a request that the kernel has yet to be told about."""
-        request = NumberedRequest(method, path)
-        request.number = next(self._numbers)
-        return request
+    def arrival(self, method: str, path: str) -> Noted:
+        """Note a request that the kernel has yet to be told about, with what the kernel will know it by."""
+        return [method, path, None, time.time(), None, (), next(self._numbers)]
 
-    def begin(self, method: str, path: str) -> Request:
-        request = self.arrival(method, path)
-        self._send("begin", request.number, method, path, request.started)
-        return request
+    def begin(self, method: str, path: str) -> Noted:
+        noted = self.arrival(method, path)
+        self._send("begin", number_of(noted), method, path, noted[STARTED])
+        return noted
 
-    def answer(self, request: Request, status: int) -> None:
-        request.status = status
-        self._send("answer", number_of(request), status)
+    def answer(self, noted: Noted, status: int) -> None:
+        noted[STATUS] = status
+        self._send("answer", number_of(noted), status)
 
-    def done(self, request: Request, duration: float) -> None:
-        request.duration = duration
-        self._send("done", number_of(request), duration)
+    def done(self, noted: Noted, duration: float) -> None:
+        noted[DURATION] = duration
+        self._send("done", number_of(noted), duration)
 
     def add(self, line: Line) -> None:
         self._send("line", line.kind, line.text, line.detail, line.time)
 
 
-def number_of(request: Request) -> int:
-    """Return the number of a request that the Reporter has made."""
-    assert isinstance(request, NumberedRequest)
-    return request.number
+def number_of(noted: Noted) -> int:
+    """Return the number that the Reporter gave a request."""
+    return int(noted[-1])
 
 
 class Answers:
@@ -166,10 +157,10 @@ class RemoteFaults(Faults):
 
     def meet(self, journal: Journal, method: str, target: str, path: str) -> FaultPlan:
         assert isinstance(journal, Reporter)
-        request = journal.arrival(method, target)
-        number = request.number
-        hits = self._answers.ask(number, "meet", number, method, target, path, request.started)
-        return RemoteFaultPlan(request, hits, self._answers)
+        noted = journal.arrival(method, target)
+        number = number_of(noted)
+        hits = self._answers.ask(number, "meet", number, method, target, path, noted[STARTED])
+        return RemoteFaultPlan(noted, hits, self._answers)
 
     # From the thread that hears commands, in the order in which they were sent: what a request meets has been
     # told before, and is looked up before it can be forgotten.
@@ -190,13 +181,13 @@ class RemoteFaults(Faults):
 class RemoteFaultPlan(FaultPlan):
     """A request and the doubles of the faults that it meets; the kernel counts what they do."""
 
-    def __init__(self, request: NumberedRequest, hits: list[Hit], answers: Answers) -> None:
-        super().__init__(request, [(double, seconds) for _, double, seconds in hits])
+    def __init__(self, noted: Noted, hits: list[Hit], answers: Answers) -> None:
+        super().__init__(noted, [(double, seconds) for _, double, seconds in hits])
         self._keys = {id(double): key for key, double, _ in hits}
         self._answers = answers
 
     def apply(self, fault: Fault) -> bool:
-        number = number_of(self.request)
+        number = number_of(self.noted)
         return bool(self._answers.ask(number, "apply", number, self._keys[id(fault)]))
 
 
@@ -442,11 +433,11 @@ class Child:
     def _watch(self, service: str, request: Request, traceparent: str | None, tracestate: str | None) -> None:
         named = traceparent is not None or tracestate is not None
         if named:
-            self._channel.send("trace", number_of(request), traceparent, tracestate)
+            self._channel.send("trace", number_of(request.noted), traceparent, tracestate)
         if self._observing:
             from labkit import client_hooks
 
-            client_hooks.stand_at(Position(self, number_of(request)) if named else None)
+            client_hooks.stand_at(Position(self, number_of(request.noted)) if named else None)
 
     @property
     def observing(self) -> bool:

@@ -35,7 +35,7 @@ from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from labkit import messages
-from labkit.entries import Line, Request
+from labkit.entries import STARTED, Line, Noted, Request
 from labkit.errors import PortInUse, StartupFailed
 from labkit.faults import Fault, FaultPlan, Faults
 from labkit.journal import Journal
@@ -83,7 +83,7 @@ main(c, bytes(r), e, h)
 class _Served:
     """A request to the process; the context is where its handler stands, for who observes it."""
 
-    request: Request
+    noted: Noted
     met: FaultPlan | None = None
     arrived: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=Context)
@@ -378,24 +378,24 @@ class ProcessServer(Server):
 
     def _on_begin(self, number: int, method: str, path: str, started: float) -> None:
         self._lasting[number] = served = _Served(self.journal.begin(method, path))
-        served.request.started = started
+        served.noted[STARTED] = started
 
     def _on_trace(self, number: int, traceparent: str | None, tracestate: str | None) -> None:
         watcher, served = base.watcher, self._find(number)
         if watcher is not None and served is not None:
             # In a context of its own: it says where the handler stands, which is not here.
-            served.context.run(watcher, self.name, served.request, traceparent, tracestate)
+            served.context.run(watcher, self.name, Request(served.noted), traceparent, tracestate)
 
     def _on_answer(self, number: int, status: int) -> None:
         served = self._find(number)
         if served is not None:
-            self.journal.answer(served.request, status)
+            self.journal.answer(served.noted, status)
 
     def _on_done(self, number: int, duration: float) -> None:
         served = self._lasting.pop(number, None)
         if served is None:
             return
-        self.journal.done(served.request, duration)
+        self.journal.done(served.noted, duration)
         self._done[number] = served
         if len(self._done) > _REMEMBERED:
             del self._done[next(iter(self._done))]
@@ -431,8 +431,8 @@ class ProcessServer(Server):
 
     def _on_meet(self, number: int, method: str, target: str, path: str, started: float) -> None:
         met = self.faults.meet(self.journal, method, target, path)
-        met.request.started = started
-        self._lasting[number] = _Served(met.request, met)
+        met.noted[STARTED] = started
+        self._lasting[number] = _Served(met.noted, met)
         with self._told_in_order:
             hits = [(self._key_of(fault), seconds) for fault, seconds in met.hits]
             self._tell("met", number, hits)
@@ -511,7 +511,7 @@ class ProcessServer(Server):
         for thread in self._threads[:2]:
             thread.join(_LEAVING)  # one that a program in another session holds up is left to it
         for served in list(self._lasting.values()):
-            self.journal.done(served.request, time.perf_counter() - served.arrived)
+            self.journal.done(served.noted, time.perf_counter() - served.arrived)
         if self.journal.settling == self._sync:
             self.journal.settling = None
         if self._begun.is_set() and self._failure is None and not self._closing:

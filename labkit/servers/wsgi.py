@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from labkit import capture, sockets
-from labkit.entries import Request
+from labkit.entries import Noted, Request
 from labkit.faults import Drop, Error, Fault, FaultPlan, Faults
 from labkit.journal import Journal
 from labkit.servers import base
@@ -326,19 +326,19 @@ class Recorder:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
         met = self._meet(environ) if self.faults.active else None
-        request = (
-            self.journal.begin(environ["REQUEST_METHOD"], environ["RAW_URI"]) if met is None else met.request
-        )
+        method, target = environ["REQUEST_METHOD"], environ["RAW_URI"]
+        noted = self.journal.begin(method, target) if met is None else met.noted
         watcher = base.watcher
         if watcher is not None:
-            watcher(self.name, request, environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE"))
+            parent, state = environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")
+            watcher(self.name, Request(noted), parent, state)
         body: Iterable[bytes] = ()
 
         def start(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
             self.connections.hold_answer()
-            self.journal.answer(request, int(status[:3]))
+            self.journal.answer(noted, int(status[:3]))
             return start_response(status, headers, exc_info)
 
         try:
@@ -348,7 +348,7 @@ class Recorder:
             pieces = iter(body)
             first = next(pieces, b"")
         except NoAnswer:
-            self.journal.done(request, time.perf_counter() - began)
+            self.journal.done(noted, time.perf_counter() - began)
             if met is not None:
                 sockets.cut(environ["werkzeug.socket"], reset=False)
             raise
@@ -357,9 +357,9 @@ class Recorder:
             text = b"500 Internal Server Error"
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
             start("500 INTERNAL SERVER ERROR", headers, sys.exc_info())
-            return _Body(iter((text,)), body, self.journal, request, began)
+            return _Body(iter((text,)), body, self.journal, noted, began)
         pieces = chain((first,), pieces)
-        return _Body(pieces, body, self.journal, request, began)
+        return _Body(pieces, body, self.journal, noted, began)
 
     def _meet(self, environ: WSGIEnvironment) -> FaultPlan:
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")  # PEP 3333's strings
@@ -396,11 +396,11 @@ class _Body:
         pieces: Iterator[bytes],
         body: Iterable[bytes],
         journal: Journal,
-        request: Request,
+        noted: Noted,
         began: float,
     ) -> None:
         self._pieces, self._body = pieces, body
-        self._journal, self._request, self._began = journal, request, began
+        self._journal, self._noted, self._began = journal, noted, began
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -416,7 +416,7 @@ class _Body:
             raise BrokenBody from error
 
     def close(self) -> None:
-        self._journal.done(self._request, time.perf_counter() - self._began)
+        self._journal.done(self._noted, time.perf_counter() - self._began)
         close = getattr(self._body, "close", None)
         if close is not None:
             close()

@@ -296,7 +296,7 @@ def bench_throughput(effort: Effort) -> None:
         "(ratio: rate of labkit / rate of the other)",
         "1/s",
         rates,
-        [(one, other, Aim(0.9, at_least=True)) for one, other in rows],
+        [(one, other, Aim(0.95, at_least=True)) for one, other in rows],
     )
     print_table(
         "The same load, processor time of the server for a request (ratio: other / labkit; less shaken by "

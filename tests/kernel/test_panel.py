@@ -197,10 +197,11 @@ def test_a_row_tells_requests_errors_and_latency(panel: Panel, pagos: Any) -> No
 def test_the_latency_is_the_median_of_the_last_answers(pagos: Any) -> None:
     assert controls.recent_latency(pagos) is None
     for number in range(100):
-        request = pagos.journal.begin("GET", "/")
+        noted = pagos.journal.begin("GET", "/")
         pagos.journal.write("una línea\n")
         if number % 10 != 9:  # some are under way
-            request.status, request.duration = 200, float(number)
+            pagos.journal.answer(noted, 200)
+            pagos.journal.done(noted, float(number))
     assert controls.recent_latency(pagos) == pytest.approx(87.5)
 
 

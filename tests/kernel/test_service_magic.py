@@ -203,7 +203,7 @@ SITUATIONS = {
     "paused from outside": "os.kill(s.pid, signal.SIGSTOP)",
     "in C and never giving up the lock": (
         "threading.Thread(target=lambda: requests.get(s.url + '/stubborn'), daemon=True).start()\n"
-        "labkit.eventually(lambda: s.journal.entries)"
+        "labkit.eventually(lambda: any(reversed(s.journal)))"
     ),
     "a copy of the kernel by fork": "if os.fork() == 0:\n    time.sleep(8)\n    os._exit(0)",
     "a copy, and paused": "if os.fork() == 0:\n    time.sleep(8)\n    os._exit(0)\ns.pause()",

@@ -279,3 +279,20 @@ def test_to_thread_work_that_never_returns_does_not_hold_up_the_stop(stage: Stag
         service.stop(grace=0.1)
         assert time.monotonic() - began < 10
         assert raw.read_to_end() == b""
+
+
+def test_a_stream_that_begins_on_a_copy_of_its_request_has_its_status_noted() -> None:
+    seen: list[int | None] = []
+
+    async def streams(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=206)
+        await response.prepare(request.clone())
+        seen.append(service.journal.requests[-1].status)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", streams)
+    with labkit.serve(app, name="x") as service:
+        assert get(service.url).status_code == 206
+    assert seen == [206]
+    assert service.journal.lines == ["GET / → 206"]

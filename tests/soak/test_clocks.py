@@ -349,9 +349,8 @@ def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
     )
     assert found == [
         # when the entry was noted
-        "entries.py: started: float = field(default_factory=time.time, compare=False)",
         "entries.py: time: float = field(default_factory=time.time, compare=False)",
-        "journal.py: request = Request(method, path, None, time.time())",
+        "journal.py: noted: Noted = [method, path, None, time.time(), None, ()]",
         # once for each trace: all its spans are that and what perf_counter has run since
         "lens/telemetry.py: started, now = time.perf_counter(), time.time_ns()",
         # Eureka tells moments; they are made of ages, when asked
@@ -359,6 +358,8 @@ def test_every_use_of_the_wall_clock_is_one_that_says_when() -> None:
         "registered, renewed = (int((time.time() - age) * 1000) for age in ages)",
         # an id that begins with the moment it was made (RFC 9562)
         "patterns/event_sourcing/event.py: milliseconds = time.time_ns() // 1_000_000",
+        # when the entry was noted, in a process of its own
+        "servers/child.py: return [method, path, None, time.time(), None, (), next(self._numbers)]",
     ]
 
 
