@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import socketserver
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from labkit import sockets
-from labkit.kernel import messages, nesting, runners, service_magic
+from labkit.kernel import blocking, messages, nesting, runners, service_magic
 from labkit.roster import ROSTER
 
 
@@ -72,6 +73,9 @@ class Extension:
         replace(aiohttp.web, "run_app", lambda original: runners.run_app)
         replace(werkzeug.serving, "run_simple", lambda original: runners.run_simple)
         replace(werkzeug, "run_simple", lambda original: runners.run_simple)
+        servers = blocking.BlockingServers(ip)
+        replace(socketserver.TCPServer, "server_activate", servers.server_activate)
+        replace(socketserver.BaseServer, "serve_forever", servers.serve_forever)
 
         self._magic = service_magic.Registration(ip)
         sockets.kernels |= sockets.listening_here() - {service.port for service in ROSTER.services()}
