@@ -22,7 +22,7 @@ class BlockingServers:
 
     def __init__(self, ip: Any) -> None:
         self._ip = ip
-        self._made: WeakKeyDictionary[socketserver.BaseServer, int] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[socketserver.TCPServer, int] = WeakKeyDictionary()
 
     def server_activate(self, original: Callable[..., None]) -> Callable[..., None]:
         """Return the TCPServer.server_activate that notes the cell."""
@@ -36,7 +36,7 @@ class BlockingServers:
     def serve_forever(self, original: Callable[..., None]) -> Callable[..., None]:
         """Return the BaseServer.serve_forever that frees the port when the cell is interrupted."""
 
-        def serve(server: socketserver.BaseServer, *args: Any, **kwargs: Any) -> None:
+        def serve(server: Any, *args: Any, **kwargs: Any) -> None:
             try:
                 original(server, *args, **kwargs)
             except KeyboardInterrupt:
