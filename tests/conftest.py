@@ -14,12 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from support import Stage
+
     from labkit import Service
 
 ROOT = Path(__file__).parent.parent
@@ -199,3 +202,17 @@ def environment_as_before() -> Iterator[None]:
             del os.environ[name]
     # Names only: a value may be a secret and a test's report is public.
     assert not changed, "use monkeypatch.setenv"
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    from support import new_stage  # here: notebooks need nothing of it
+
+    with new_stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool

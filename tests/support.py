@@ -461,3 +461,12 @@ BUILDERS: dict[str, Callable[..., Any]] = {"flask": flask_app, "wsgi": wsgi_app,
 def build(kind: str, stage: Stage, answer: str = "hola") -> Any:
     """An application of that kind, with the routes above."""
     return BUILDERS[kind](stage, answer)
+
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def serve(kind: str, stage: Stage, **options: Any) -> Any:
+    """A service made by a factory, so that it can be restarted; its answer counts its generations."""
+    generation = iter(range(1, 1_000_000))
+    return labkit.serve(lambda: build(kind, stage, f"gen {next(generation)}"), name="tienda", **options)

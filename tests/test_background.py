@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
 import flask
 import pytest
-from support import Stage, build, eventually, get, name_of, new_stage
+from support import Stage, build, eventually, get, name_of
 
 import labkit
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
 
 
 async def double(number: int) -> int:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,10 @@ from typing import Any
 import flask
 import pytest
 from aiohttp import web
-from support import KINDS, SAID, Stage, build, eventually, get, new_stage, say_everything
+from support import KINDS, SAID, Stage, build, eventually, get, say_everything
 
 import labkit
 from labkit import capture
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
-
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 pytestmark = pytest.mark.filterwarnings("always::UserWarning")

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from support import KINDS, Stage, build, get, new_stage
+from support import KINDS, Stage, build, get
 
 import labkit
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
-
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -23,7 +23,6 @@ from support import (
     build,
     eventually,
     get,
-    new_stage,
     no_file_is_written,
     open_files,
 )
@@ -37,12 +36,6 @@ from labkit.journal_file import JournalFile
 
 needs_dev_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has the disk that is full")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
 
 
 @pytest.fixture(autouse=True)

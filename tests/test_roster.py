@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,20 +29,12 @@ from support import (
     free_port,
     get,
     name_of,
-    new_stage,
     refused,
 )
 
 import labkit
 from labkit.errors import BadHost, BadPort, KindMismatch, NameInUse, NotAnApp, NotRestartable, PortInUse
 from labkit.roster import ROSTER
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
-
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
-from support import PATIENCE, Raw, Stage, build, can_bind, eventually, get, new_stage
+from support import PATIENCE, Raw, Stage, build, can_bind, eventually, get
 
 import labkit
 from labkit import messages
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
 
 
 def serve(stage: Stage, **options: Any) -> Any:

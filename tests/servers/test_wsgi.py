@@ -9,17 +9,10 @@ from typing import Any
 import flask
 import pytest
 import requests
-from support import PATIENCE, Raw, Stage, build, eventually, get, new_stage
+from support import PATIENCE, Raw, Stage, build, eventually, get
 
 import labkit
 from labkit.errors import PortInUse
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
-
 
 both = pytest.mark.parametrize("kind", ["flask", "wsgi"])
 

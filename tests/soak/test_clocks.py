@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import requests
-from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, new_stage, no_file_is_written
+from support import KINDS, PATIENCE, Raw, Stage, build, eventually, get, no_file_is_written
 
 import labkit
 
@@ -39,12 +39,6 @@ _real_time, _real_time_ns = time.time, time.time_ns
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 both_ways = pytest.mark.parametrize("by", [-HOUR, HOUR], ids=["back", "forward"])
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
 
 
 @pytest.fixture

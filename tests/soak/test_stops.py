@@ -10,24 +10,18 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flask
 import pytest
 import requests
 from aiohttp import web
-from support import PATIENCE, Raw, Stage, can_bind, eventually, get, new_stage, open_files
+from support import PATIENCE, Raw, Stage, can_bind, eventually, get, open_files
 
 import labkit
 
 SOON = 15.0  # seconds; a stop with a grace of 0.1 takes a tenth of that on a busy machine
-
-
-@pytest.fixture
-def stage() -> Iterator[Stage]:
-    with new_stage() as stage:
-        yield stage
 
 
 # Handlers that do not return before `stage.release`, whatever is asked of them.
