@@ -1,4 +1,5 @@
-# lab · test · soak · mutants · build · site · bench · package · lint. Works with GNU make 3.81 (macOS) and any POSIX shell.
+# lab · hub · test · soak · mutants · build · site · bench · package · lint. Works with GNU make 3.81 (macOS) and any
+# POSIX shell.
 #
 # A first run makes .venv and installs the versions that constraints.txt names: the course alone for `lab`, what
 # tests need besides for all else. The stamps .venv/.course and .venv/.ready say that this is done, so that every
@@ -24,8 +25,10 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/peers
 GRADING := $(VENV)/grading
 SITE := $(VENV)/site
+HUB := $(VENV)/hub
 PY := $(VENV)/bin/python
 TESTS ?= tests notebooks
+CLASS ?= ../clase
 ARGS ?=
 UV := $(shell uv --version 2>/dev/null)
 install = $(if $(UV),uv pip install --quiet --python $(1),$(1) -m pip install --quiet) -c constraints.txt
@@ -37,7 +40,7 @@ ifneq ($(shell cat $(COURSE) 2>/dev/null),$(CURDIR))
 .PHONY: $(COURSE)
 endif
 
-.PHONY: help lab test soak mutants build site bench package lint constraints clean
+.PHONY: help lab hub test soak mutants build site bench package lint constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##\(.*\)/make \1	\2/p' Makefile
@@ -45,11 +48,14 @@ help:  ## say what there is
 lab: $(COURSE)  ## open the course in JupyterLab (ARGS="--no-browser --port=8899" passes on)
 	$(PY) -m labkit lab $(ARGS)
 
+hub: $(HUB)/.ready  ## JupyterHub for a class (CLASS: the folder that has estudiantes.txt; docs/hub.md)
+	cd $(CLASS) && $(CURDIR)/$(HUB)/bin/jupyterhub -f $(CURDIR)/deploy/hub/jupyterhub_config.py $(ARGS)
+
 test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a browser (ARGS="-k journal")
 	$(PY) -m pytest $(TESTS) -m "not soak" -n 4 --dist loadfile --no-loadscope-reorder \
 	    --nbval --nbval-current-env --nbval-cell-timeout=60 --nbval-sanitize-with=tests/sanitize.cfg $(ARGS)
 
-soak: $(READY) $(GRADING)/.ready $(SITE)/.ready  ## endurance at full length: a quarter of an hour
+soak: $(READY) $(GRADING)/.ready $(SITE)/.ready $(HUB)/.ready  ## endurance at full length: a quarter of an hour
 	$(PY) -m pytest tests -m soak -n 2 --maxschedchunk=1 $(ARGS)
 
 mutants: $(READY)  ## change every small thing of each model answer, and see it refused (ARGS="BH-7" for one)
@@ -122,6 +128,14 @@ $(SITE)/.ready: $(COURSE)
 	@echo "Installing Sphinx"; rm -rf $(SITE); \
 	$(if $(UV),uv venv --quiet --python $(PY),$(PY) -m venv) $(SITE) && \
 	$(call install,$(SITE)/bin/python) -e '.[course,site]' && touch $@ || echo "It could not be installed" >&2
+
+# JupyterHub's proxy is a package of npm's; without npm the other tests run all the same.
+$(HUB)/.ready: $(COURSE)
+	@echo "Installing JupyterHub and its proxy"; rm -rf $(HUB); \
+	$(if $(UV),uv venv --quiet --python $(PY),$(PY) -m venv) $(HUB) && \
+	$(call install,$(HUB)/bin/python) -e '.[course,hub]' && \
+	npm install --silent --no-audit --no-fund --prefix $(HUB) configurable-http-proxy@5.3.0 && \
+	touch $@ || echo "It could not be installed" >&2
 
 # The extra `bench` alone, beside the environment and not in it. Without a network the bench runs all the same and
 # says who is missing.

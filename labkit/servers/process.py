@@ -233,6 +233,8 @@ class ProcessServer(Server):
         environment = {**os.environ, "PORT": str(port)}
         if environment.get("MPLBACKEND", "").startswith("module://"):  # the kernel's own, for its cells
             del environment["MPLBACKEND"]
+        for key in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"):  # the user's, to a hub: no service needs it
+            environment.pop(key, None)
         handed: list[int] = [] if _WINDOWS else [self.listening.fileno()]
         lifeline: int | None = None
         if sys.platform == "linux":
