@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
+from traitlets import Integer
 
 c = get_config()  # noqa: F821 - JupyterHub's
 
@@ -59,6 +60,13 @@ class LimitedSpawner(SimpleLocalProcessSpawner):
     Each process may take `mem_limit` bytes for data, more is a MemoryError in its cell. All of them together
     run on as many processors as `cpu_limit` says. Both are inherited by the kernels and what they start.
     """
+
+    first_port = Integer(10_000, config=True, help="The servers' ports, by the user's number.")
+
+    async def start(self):
+        """Start the server on a port of its own: one that is drawn may be taken before the server binds it."""
+        self.port = self.first_port + self.user.id
+        return await super().start()
 
     def make_preexec_fn(self, name):
         """Return what the new process does before it becomes the server."""

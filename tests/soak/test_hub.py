@@ -82,11 +82,13 @@ cabe, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 @contextmanager
 def hub(course: Path, configuration: Path) -> Iterator[str]:
     """Run the hub in the folder of a class; yield its address."""
-    port = free_ports(3)
+    # Below the ports that the system gives to whoever connects, and another run's are others.
+    port = free_ports(len(USERS) + 4, 12_000 + os.getpid() % 500 * 40)
     address = f"http://127.0.0.1:{port}"
     command = [
         *(str(HUB / "bin" / "jupyterhub"), "-f", str(configuration)),
         *(f"--JupyterHub.bind_url={address}", f"--JupyterHub.hub_bind_url=http://127.0.0.1:{port + 1}"),
+        f"--LimitedSpawner.first_port={port + 3}",
         f"--ConfigurableHTTPProxy.api_url=http://127.0.0.1:{port + 2}",
     ]
     with (course / "hub.log").open("w") as log:
