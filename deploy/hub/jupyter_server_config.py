@@ -1,5 +1,7 @@
 """One student's server on any hub; jupyterhub_config.py and values.yaml name it in JUPYTER_CONFIG_PATH."""
 
+import os
+import tempfile
 from pathlib import Path
 
 from jupyter_server_proxy.handlers import ProxyHandler
@@ -15,6 +17,13 @@ workspace.refresh(notebooks_folder(Path(__file__).resolve().parents[2]), copy, s
 c.ServerApp.root_dir = str(copy)
 c.ServerApp.default_url = f"/lab/tree/{FIRST}"
 c.LabApp.app_settings_dir = str(SETTINGS)
+
+# No ports between the server and its kernels: of the five that are drawn for each kernel and bound a moment
+# later, a class that comes in at once draws some twice. The folder's name is short: a socket's has 107 bytes.
+if os.name == "posix":
+    sockets = tempfile.TemporaryDirectory(prefix="jupyter-")
+    os.environ["JUPYTER_RUNTIME_DIR"] = sockets.name
+    c.KernelManager.transport = "ipc"
 
 # jupyter-server-proxy passes every header on, the hub's cookies among them, and has no option against
 # it. On a shared machine the port in a link may be another student's, who could then come in with them.

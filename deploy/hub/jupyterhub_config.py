@@ -64,7 +64,7 @@ class LimitedSpawner(SimpleLocalProcessSpawner):
     first_port = Integer(10_000, config=True, help="The servers' ports, by the user's number.")
 
     async def start(self):
-        """Start the server on a port of its own: one that is drawn may be taken before the server binds it."""
+        """Start the server on a port of its own: a drawn one may be taken before the server binds it."""
         self.port = self.first_port + self.user.id
         return await super().start()
 

@@ -2,18 +2,22 @@
 
 It never raises for what an answer does and never hangs: a notebook that is run from top to bottom goes on,
 and an exercise that is not done yet is `pendiente`. With LABKIT_STRICT=1 in the environment anything but
-`ok` raises: that is how the masters are tested. So it does where nbgrader runs the notebook, which takes an
-exception for no points and the value of a cell for a number of points: there a verdict is printed.
+`ok` raises: that is how the masters are tested. So it does where nbgrader runs the notebook. That takes an
+exception for no points, anything on stderr too, and the value of a cell for a number of points, which a cell
+cannot know (nbgrader.utils.determine_grade): there a verdict is printed, and all is printed to stdout.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import html
 import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from labkit.errors import LabkitError
 from labkit.exercises import messages
@@ -87,14 +91,34 @@ def check(exercise_id: str, *things: object) -> Verdict | None:
         if isinstance(exercise_id, str) and is_question(exercise_id):
             raise NotChecked(messages.QUESTION.format(id=exercise_id))
         raise UnknownExercise(_unknown(exercise_id))
-    verdict = judge(exercise, things)
     graded = "NBGRADER_EXECUTION" in os.environ
+    with _nothing_on_stderr() if graded else contextlib.nullcontext():
+        verdict = judge(exercise, things)
     if verdict.state != "ok" and (graded or os.environ.get("LABKIT_STRICT") == "1"):
         raise CheckFailed(verdict.text)
     if graded:
         print(verdict)
         return None
     return verdict
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    """Send to stdout what is written to the kernel's stderr.
+
+    By the name under which ipykernel sends it, since a handler of `logging` holds the stream itself.
+    """
+    stream: Any = sys.stderr
+    if not hasattr(stream, "pub_thread"):  # no kernel's
+        yield
+        return
+    stream.flush()
+    name, stream.name = stream.name, "stdout"
+    try:
+        yield
+    finally:
+        stream.flush()
+        stream.name = name
 
 
 def judge(exercise: Exercise, things: tuple[object, ...], pace: Pace = FULL) -> Verdict:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from answers import assert_pending, assert_right, assert_wrong
+from kernels import kernel
 
 import labkit.course
 from labkit.errors import LabkitError
@@ -477,6 +478,35 @@ def test_nbgrader_is_given_no_value_to_take_for_points(double, monkeypatch, caps
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     assert check("ZZ-1", lambda x: x * 2) is None
     assert capsys.readouterr().out.startswith("ZZ-1 ok")
+
+
+def test_a_right_answer_that_warns_writes_nothing_to_stderr_in_nbgraders_hands():
+    """nbgrader gives no points to a cell that does."""
+    answer = """
+        import logging, sys, warnings
+        import flask, labkit
+        logging.basicConfig()
+        aviso = logging.getLogger("mío")
+        LIBROS = {"42": "Rayuela", "43": "Pedro Páramo"}
+        def catalogo_de(name):
+            aviso.warning("por el log")
+            warnings.warn("como aviso")
+            print("a mano", file=sys.stderr)
+            app = flask.Flask(name)
+            @app.get("/libros/<isbn>")
+            def libro(isbn):
+                if isbn in LIBROS:
+                    return {"titulo": LIBROS[isbn], "instancia": name}
+                return {"error": "no está"}, 404
+            return app
+    """
+    with kernel(env={"NBGRADER_EXECUTION": "autograde"}) as running:
+        running.ok(textwrap.dedent(answer))
+        cell = running.ok("labkit.check('IN-1', catalogo_de)")
+        assert "IN-1 ok" in cell.stdout
+        assert cell.stderr == ""
+        assert all(said in cell.stdout for said in ("por el log", "como aviso", "a mano"))
+        assert running.ok("print('después', file=sys.stderr)").stderr == "después\n"
 
 
 @pytest.mark.parametrize("given", ["ZZ-11", "zz-1", "ZZ1"])
