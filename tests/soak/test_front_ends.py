@@ -1,4 +1,4 @@
-"""Where the lessons are run without JupyterLab: nbconvert and papermill from a command line, and a kernel alone.
+"""Lessons without JupyterLab: nbconvert and papermill run them from a command line.
 
 What they show is compared with what is committed, cell by cell, as nbval does it in `make test`.
 """
