@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +17,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LESSON = "01_service_discovery"
-# What the student «mitad» has answered.
+# What the student «mitad» has answered, and what has answered wrong: (in the master, in its place).
 HALF = {"SD-1", "SD-2", "SD-3", "SD-4a"}
+WRONG = {"SD-4b": (", timeout=1", "")}
+# What «bien» writes besides: no mistake, though nbgrader gives nothing for a check that shows any stderr.
+NOISE = {"SD-4b": ("def sanas(urls):", "import sys\ndef sanas(urls):\n    print('ojo', file=sys.stderr)")}
+
 
 # Where `make soak` puts nbgrader.
 BINARIES = Path(sys.prefix, "grading", "Scripts" if sys.platform == "win32" else "bin")
@@ -72,11 +77,14 @@ def handed_in(course: Path, student: str) -> nbformat.NotebookNode:
         for cell in master.cells
         if cell.metadata.get("nbgrader", {}).get("solution")
     }
-    found = {"bien": set(answers), "mitad": HALF, "vacio": set()}[student]
+    found = {"bien": set(answers), "mitad": HALF | set(WRONG), "vacio": set()}[student]
+    changes = {"bien": NOISE, "mitad": WRONG, "vacio": {}}[student]
     for cell in released.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id")
         if name in found:
-            cell.source = answers[name]
+            old, new = changes.get(name, ("", ""))
+            assert old in answers[name]
+            cell.source = answers[name].replace(old, new) if old else answers[name]
     return released
 
 
@@ -108,13 +116,34 @@ def test_what_is_handed_out_holds_the_spanish_stubs_and_no_answer(classroom: Pat
     assert "YOUR CODE HERE" not in text
 
 
+def verdicts(course: Path, student: str) -> dict[str, str]:
+    """Return what each check said when nbgrader ran it: ok, falla or pendiente."""
+    graded = nbformat.read(course / "autograded" / student / "01" / f"{LESSON}.ipynb", 4)
+    return {
+        cell.metadata.nbgrader.grade_id.removesuffix("-check"): " ".join(
+            re.findall(r"^[A-Z]{2}-\d+[a-z]? (ok|falla|pendiente) ", shown(cell), re.MULTILINE)
+        )
+        for cell in graded.cells
+        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("grade")
+    }
+
+
+def shown(cell: nbformat.NotebookNode) -> str:
+    return "\n".join(output.get("text") or output.get("evalue") or "" for output in cell.outputs)
+
+
 def test_the_gradebook_says_what_the_checks_say(classroom: Path) -> None:
+    said = {student: verdicts(classroom, student) for student in ("bien", "mitad", "vacio")}
+    assert set(said["bien"].values()) == {"ok"}
+    assert said["mitad"]["SD-4b"] == "falla"
+    assert set(said["vacio"].values()) == {"pendiente"}
     for student, exercise, points, most, by_hand in scores(classroom):
         right = student == "bien" or (student == "mitad" and exercise in HALF)
         if exercise == "SD-1":  # a question: nothing to read in an empty one
             assert (points, by_hand) == ((None, True) if right else (0, False))
         else:
             assert (points, by_hand) == (most if right else 0, False), (student, exercise)
+            assert (said[student][exercise] == "ok") is right
 
 
 def test_the_exported_marks_add_up(classroom: Path) -> None:
@@ -130,4 +159,7 @@ def test_the_exported_marks_add_up(classroom: Path) -> None:
 def test_the_feedback_holds_the_hint_of_what_failed(classroom: Path) -> None:
     pages = list((classroom / "feedback" / "mitad" / "01").rglob("*.html"))
     assert len(pages) == 1
-    assert "SD-6 pendiente" in pages[0].read_text("utf-8")
+    text = pages[0].read_text("utf-8")
+    assert "SD-6 pendiente" in text
+    assert "SD-4b falla" in text
+    assert "¿lleva tu petición un tiempo límite" in text
