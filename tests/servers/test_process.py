@@ -303,7 +303,8 @@ def test_a_script_has_its_arguments_and_its_port_and_is_main() -> None:
 def test_a_script_is_not_given_the_users_key_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "JUPYTERHUB_USER"):
         monkeypatch.setenv(name, "secreto")
-    with script(f"import os\nprint([name for name in os.environ if name.startswith('J')])\n{FLASK}") as service:
+    text = "import os\nprint([name for name in os.environ if name.startswith('J')])\n"
+    with script(text + FLASK) as service:
         assert service.journal.lines[0] == "['JUPYTERHUB_USER']"
 
 
