@@ -167,6 +167,14 @@ def test_a_script_has_its_arguments_and_its_port_and_is_main() -> None:
         assert service.journal.lines[1] == f"PORT {service.port}"
 
 
+def test_a_script_is_not_given_the_users_key_to_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "JUPYTERHUB_USER"):
+        monkeypatch.setenv(name, "secreto")
+    text = "import os\nprint([name for name in os.environ if name.startswith('J')])\n"
+    with script(text + FLASK) as service:
+        assert service.journal.lines[0] == "['JUPYTERHUB_USER']"
+
+
 @pytest.mark.parametrize("run", ["app.run(port={port})", "app.run('localhost', {port})"])
 def test_a_port_that_the_script_names_is_taken_unless_somebody_else_has_said_which(run: str) -> None:
     port, other = free_port(), free_port()
