@@ -1,5 +1,5 @@
-# lab · hub · test · soak · mutants · build · site · bench · package · lint. Works with GNU make 3.81 (macOS) and any
-# POSIX shell.
+# lab · hub · test · soak · lowest · mutants · build · site · bench · package · lint. Works with GNU make 3.81
+# (macOS) and any POSIX shell.
 #
 # A first run makes .venv and installs the versions that constraints.txt names: the course alone for `lab`, what
 # tests need besides for all else. The stamps .venv/.course and .venv/.ready say that this is done, so that every
@@ -40,7 +40,7 @@ ifneq ($(shell cat $(COURSE) 2>/dev/null),$(CURDIR))
 .PHONY: $(COURSE)
 endif
 
-.PHONY: help lab hub test soak mutants build site bench package lint constraints clean
+.PHONY: help lab hub test soak lowest mutants build site bench package lint constraints clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*##\(.*\)/make \1	\2/p' Makefile
@@ -57,6 +57,12 @@ test: $(READY)  ## unit tests, every notebook cell by cell, JupyterLab in a brow
 
 soak: $(READY) $(GRADING)/.ready $(SITE)/.ready $(HUB)/.ready  ## endurance at full length: a quarter of an hour
 	$(PY) -m pytest tests -m soak -n 2 --maxschedchunk=1 $(ARGS)
+
+lowest: $(COURSE)  ## unit tests with the lowest versions that pyproject.toml declares (needs uv)
+	uv venv --quiet --clear --python $(PY) $(VENV)/lowest
+	uv pip install --quiet --python $(VENV)/lowest/bin/python --resolution lowest-direct -e '.[course,dev]'
+	$(VENV)/lowest/bin/python -m pytest tests/servers tests/kernel tests/lens tests/exercises tests/patterns \
+	    -m "not soak" -n 2 --dist loadfile $(ARGS)
 
 mutants: $(READY)  ## change every small thing of each model answer, and see it refused (ARGS="BH-7" for one)
 	$(PY) tests/mutants.py $(ARGS)

@@ -45,9 +45,9 @@ def test_the_readme_installs_what_the_makefile_installs(readme: str) -> None:
     def extras(text: str) -> list[str]:
         return re.findall(r"\.\[([\w,]+)\]", text)
 
-    made = ["course", "course,dev", "course,grading", "course,site", "course,hub"]
-    assert extras(read("Makefile")) == made
-    assert extras(read(readme)) == extras(read("Makefile"))[: len(extras(read(readme)))]
+    made = {"course", "course,dev", "course,grading", "course,site", "course,hub"}
+    assert set(extras(read("Makefile"))) == made
+    assert extras(read(readme)) == ["course", "course,dev"][: len(extras(read(readme)))]
 
 
 def test_the_readme_and_the_makefile_test_the_same() -> None:
