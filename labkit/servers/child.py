@@ -418,7 +418,7 @@ class Child:
             host = "127.0.0.1"
         if host is not None and host.startswith("unix://"):
             _only_plain_http(host=host)
-        if not self._hello["own_port"] or port is None:
+        if not self._hello["own_port"] or not port:  # 0, any free one: as the kernel has found one
             port = its_port
         return host or its_host, port
 

@@ -193,6 +193,12 @@ def test_a_port_that_the_script_names_is_taken_unless_somebody_else_has_said_whi
         assert refused(port)
 
 
+def test_a_script_that_asks_for_any_port_has_one() -> None:
+    with script(f"{FLASK}\napp.run(port=0)") as service:
+        assert service.port
+        assert get(service.url).text == "hola"
+
+
 def test_a_script_listens_on_every_address_only_if_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")
     with script(FLASK + "\napp.run()") as service:
