@@ -39,8 +39,12 @@ RIGHT = {
 }
 
 WRONG = {
-    "one after the other": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(1)", "con hilos=6 hubo, como mucho, 1 "),
-    "too many threads": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(hilos + 3)", "con hilos=6 hubo, como mucho"),
+    "one after the other": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(1)", "con hilos=3 hubo, como mucho, 1 "),
+    "too many threads": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(hilos + 3)", "con hilos=3 hubo, como mucho"),
+    "as many threads as the machine likes": ("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor()", "¿cuántos hilos piden?"),
+    "HEAD": ("requests.get(url", "requests.head(url", "llegaron peticiones HEAD: se piden GET"),
+    "POST": ("requests.get(url", "requests.post(url", "llegaron peticiones POST: se piden GET"),
+    "another error": ("raise ValueError", "raise RuntimeError", "lanzó RuntimeError"),
     "any machine": ("not url.startswith(\"http://127.0.0.1:\") or ", "", "con el destino"),
     "https too": ("\"http://127.0.0.1:\"", "(\"http://127.0.0.1:\", \"https://127.0.0.1:\")", "¿se debía enviar algo?"),
     "a 429 is an error": ("requests.get(url, timeout=5).status_code", "(r := requests.get(url, timeout=5)).raise_for_status() or r.status_code", "una respuesta que no es 200"),
@@ -59,7 +63,7 @@ WRONG = {
 
 def test_a_single_thread_is_told_at_a_learners_pace_and_not_late() -> None:
     hint = EG10B.verdict(EG10B.changed("ThreadPoolExecutor(hilos)", "ThreadPoolExecutor(1)"), FULL).hint
-    assert "con hilos=6 hubo, como mucho, 1 a la vez" in hint, hint
+    assert "con hilos=3 hubo, como mucho, 1 a la vez" in hint, hint
 
 
 test_right, test_wrong = EG10B.tests(RIGHT, WRONG)

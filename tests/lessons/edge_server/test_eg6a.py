@@ -83,6 +83,13 @@ WRONG = {
     "another route": ("/token", "/entrar", "se contestó 404: ¿qué ruta"),
     "for GET": ("@app.post(", "@app.get(", "se contestó 405: ¿qué método"),
     "raises for the right password": ("int(time.time()) + 900", "time.time() + '900'", "se contestó 500: tu ruta lanzó TypeError"),
+    "one exp for all": (
+        "    app = Flask(name)",
+        "    app = Flask(name)\n    class time:\n        time = staticmethod(lambda ahora=globals()['time'].time(): ahora)",
+        "¿cuándo se calcula exp?",
+    ),
+    "a number as a text": ("datos.get(\"usuario\"), datos.get(\"clave\")", "datos.get('usuario'), str(datos.get('clave'))", "como número se contestó 200"),
+    "created": ("\"HS256\"))", "\"HS256\")), 201", "se contestó 201: se pide 200"),
     "no app": ("return app", "pass", "¿falta el return?"),
 }  # fmt: skip
 

@@ -34,6 +34,9 @@ WRONG = {
     "at the beginning": ("[*quedan, (\"X-User\", usuario)]", "[(\"X-User\", usuario), *quedan]", "se esperaba"),
     "a dictionary": ("return [*quedan", "return [*dict(quedan).items()", "¿Qué debe quedar igual"),
     "drops too much": ("not in quitar]", "not in quitar and not par[0].lower().startswith('x-u')]", "¿Qué debe quedar igual"),
+    "drops what begins so": ("not in quitar]", "not in quitar and not par[0].lower().startswith('x-user')]", "¿Qué debe quedar igual"),
+    "drops all underscores": ("not in quitar]", "not in quitar and '_' not in par[0]]", "¿Qué debe quedar igual"),
+    "drops repetitions": ("return [*quedan", "return [*dict.fromkeys(quedan)", "¿Qué debe quedar igual"),
     "does not look for a user": ("if usuario is None:\n        return None", "", "¿Con qué permiso pasa?"),
     "an empty list": ("    if len(dados) != 1:\n        return None", "    if len(dados) != 1:\n        return []", "se esperaba None"),
 }  # fmt: skip

@@ -72,6 +72,13 @@ WRONG = {
     "only what went well": ("        linea = ", "        if respuesta.status_code >= 400: return respuesta\n        linea = ", "¿Dónde está la de /nada, /roto y /lento?"),
     "no method": ("\"metodo\": request.method,", "", "le falta metodo"),
     "the wrong address": ("request.remote_addr", "request.host", "«quien» vale"),
+    "what a header says": ("request.remote_addr", "request.headers.get('X-Forwarded-For', request.remote_addr)", "«quien» vale '6.6.6.6'"),
+    "one start for a path": ("g.empezo", "app.extensions[request.path]", "¿de qué petición es el comienzo?"),
+    "one after the other": (
+        "    candado = threading.Lock()", "    candado, uno, dentro = threading.Lock(), threading.Lock(), app.wsgi_app\n    def fuera(*partes):\n        with uno:\n            return dentro(*partes)\n    app.wsgi_app = fuera",
+        "¿qué guarda tu candado?",
+    ),
+    "raises where there is no file": ("open(archivo, \"a\"", "open(archivo, \"r+\"", "FileNotFoundError"),
     "no answer": ("        return respuesta\n", "", "no cambia la respuesta"),
     "no application": ("return app", "pass", "¿falta un return?"),
 }  # fmt: skip

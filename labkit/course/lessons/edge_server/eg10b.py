@@ -50,6 +50,8 @@ FLOOD = Exercise("EG-10b", writes="inundar", call="inundar(url, total, hilos)", 
 def counts_what_came_back(target: Target) -> None:
     service = target.open(statuses=iter([200] * 20 + [429] * 10))
     found: Any = target.answer(f"{service.url}/x", 30, 3)
+    others = {request.method for request in service.journal.requests} - {"GET"}
+    target.expect(not others, f"llegaron peticiones {', '.join(sorted(others))}: se piden GET.")
     target.equal(
         target.asked, 30, "con total=30 e hilos=3 llegaron {found} peticiones: ¿cuántas envía cada hilo, y quién las espera?"
     )
@@ -57,12 +59,12 @@ def counts_what_came_back(target: Target) -> None:
     target.equal(dict(found), {200: 20, 429: 10}, f"devolvió {shown(found)}: ¿qué se cuenta?")
 
 
-@FLOOD.case("con seis hilos")
+@FLOOD.case("con tres hilos")
 def from_so_many_threads(target: Target) -> None:
-    service = target.open(together=6)
-    target.answer(f"{service.url}/x", 20, 6)
-    target.equal(target.most, 6, "con hilos=6 hubo, como mucho, {found} a la vez: ¿cuántos hilos piden?")
-    target.equal(target.asked, 20, "con total=20 e hilos=6 llegaron {found} peticiones: ¿qué pasa si el reparto no es exacto?")
+    service = target.open(together=3)
+    target.answer(f"{service.url}/x", 20, 3)
+    target.equal(target.most, 3, "con hilos=3 hubo, como mucho, {found} a la vez: ¿cuántos hilos piden?")
+    target.equal(target.asked, 20, "con total=20 e hilos=3 llegaron {found} peticiones: ¿qué pasa si el reparto no es exacto?")
 
 
 @FLOOD.case("con un destino que no se admite", raised="¿se debía enviar algo?", late="¿se envió algo?")
@@ -74,7 +76,7 @@ def only_this_machine(target: Target) -> None:
         _refused(target, target.doing, url, 3, 1)
 
 
-@FLOOD.case("con demasiadas peticiones")
+@FLOOD.case("con total=201", raised="¿qué excepción se pide?")
 def not_too_many(target: Target) -> None:
     service = target.open()
     _refused(target, "con total=201", f"{service.url}/x", 201, 10)

@@ -22,7 +22,7 @@ class Office(Scene):
         secret, hashes, password, make = self.things
         self.secret: bytes = secret
         self.hashes: Mapping[str, str] = hashes
-        self.passwords: dict[str, str] = {"ana": password, "marta": "de-marta"}
+        self.passwords: dict[str, str] = {"ana": password, "marta": "20250301"}
         marta = generate_password_hash(self.passwords["marta"], "pbkdf2:sha256:1")
         self.enter(mock.patch.dict(hashes, {"marta": marta}))  # nobody knows the other users' passwords
         self.service = self.serve(flask_app(self, make, "taquilla"), "taquilla")
@@ -37,15 +37,13 @@ class Office(Scene):
     def token(self, user: str) -> str:
         answer = self.ask(json={"usuario": user, "clave": self.passwords[user]})
         think = {
+            401: "¿de dónde sacas la clave, y qué comparas con la huella?",
             404: "¿qué ruta atiende tu aplicación?",
             405: "¿qué método atiende tu ruta?",
             500: f"tu ruta lanzó {raised_in(self.service)}",
         }
         hint = f"a la clave correcta de «{user}», en POST /token, se contestó {answer.status_code}: "
-        self.expect(
-            answer.status_code == 200,
-            hint + think.get(answer.status_code, "¿de dónde sacas la clave, y qué comparas con la huella?"),
-        )
+        self.expect(answer.status_code == 200, hint + think.get(answer.status_code, "se pide 200."))
         token = (json_object(answer) or {}).get("token")
         self.expect(isinstance(token, str), "la respuesta correcta no trae «token» con un texto.")
         return str(token)
@@ -107,6 +105,7 @@ def everything_else(office: Office) -> None:
         "un objeto sin «clave»": {"json": {"usuario": "ana"}},
         "un objeto sin «usuario»": {"json": {"clave": password}},
         "una clave que es un número": {"json": {"usuario": "ana", "clave": 7}},
+        "la clave de «marta», pero como número": {"json": {"usuario": "marta", "clave": int(office.passwords["marta"])}},
         "un usuario que es una lista": {"json": {"usuario": ["ana"], "clave": password}},
         "una lista en lugar de un objeto": {"json": ["ana", password]},
         "un cuerpo que no es JSON": {"data": "hola", "headers": {"Content-Type": "application/json"}},
@@ -120,3 +119,14 @@ def everything_else(office: Office) -> None:
     for name, (_, body) in answers.items():
         told = f"con {name}, el cuerpo es otro que con una clave equivocada: ¿qué averigua así quien prueba?"
         office.expect(body == first, told)
+
+
+@TICKETS.case("con dos tokens pedidos a distinta hora")
+def each_its_own_time(office: Office) -> None:
+    first = office.open().claims().get("exp")
+    until = time.monotonic() + 1.1  # exp may count whole seconds
+    while True:
+        last = time.monotonic() > until
+        if office.claims().get("exp") != first:
+            break
+        office.expect(not last, "los dos caducan a la vez: ¿cuándo se calcula exp?")

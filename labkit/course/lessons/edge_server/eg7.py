@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from flask import Flask
+from flask import Flask, request
 
 from labkit.exercises.exercise import Exercise, Scene, wait_for
+from labkit.exercises.expectations import raised_in
 from labkit.exercises.wording import listed, many
 
 KEYS = ("cuando", "quien", "metodo", "ruta", "estado", "ms")
@@ -24,13 +25,11 @@ class Desk(Scene):
     """A Flask application with the learner's log, running, and the lines that it wrote."""
 
     def open(self, already: str = "") -> Desk:
-        folder = self.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        self.file = Path(folder) / "acceso.jsonl"
+        self.file = Path(self.enter(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))) / "acceso.jsonl"
         if already:
             self.file.write_text(already, encoding="utf-8")
         self.inside, self.leave = threading.Event(), threading.Event()
         app = Flask("tienda")
-        app.add_url_rule("/", "inicio", lambda: "")
         app.add_url_rule("/libros/<path:name>", "libro", lambda name: name)
         app.add_url_rule("/roto", "roto", lambda: f"{1 // 0}")
         app.add_url_rule("/lento", "lento", self.slow)
@@ -40,13 +39,15 @@ class Desk(Scene):
         return self
 
     def slow(self) -> str:
-        self.inside.set()
-        time.sleep(0.05)
-        self.leave.wait(self.pace.patience)
+        if not request.args:  # the one within it does not wait
+            self.inside.set()
+            time.sleep(0.05)
+            self.alone = not self.leave.wait(self.pace.patience)
         return "ya"
 
     def ask(self, path: str, method: str = "GET") -> int:
-        return requests.request(method, self.service.url + path, timeout=2 * self.pace.patience).status_code
+        said, timeout = {"X-Forwarded-For": "6.6.6.6"}, 2 * self.pace.patience
+        return requests.request(method, self.service.url + path, headers=said, timeout=timeout).status_code
 
     def lines(self, *asked: str) -> list[dict[str, Any]]:
         """Wait for a line for each path that was asked, and return what they say."""
@@ -60,8 +61,8 @@ class Desk(Scene):
         hint = f"el archivo tiene {len(found)} líneas y debía tener {len(asked)}: ¿cuántas deja cada petición?"
         self.expect(len(found) <= len(asked), hint)
         entries = [self.parsed(line) for line in found]
-        lost = [path for path in asked if path not in [entry["ruta"] for entry in entries]]
-        hint = f"en el archivo hay {many(len(found), 'línea')}. ¿Dónde está la de {listed((lost or [*asked])[:3])}?"
+        lost = [path for path in asked if path not in [entry["ruta"] for entry in entries]] or asked
+        hint = f"en el archivo hay {many(len(found), 'línea')}. ¿Dónde está la de {listed([*dict.fromkeys(lost)][:3])}?"
         self.expect(len(found) == len(asked), hint)
         self.expect(text().endswith("\n"), "la última línea no termina con un salto de línea.")
         return entries
@@ -83,9 +84,8 @@ RECORD = Exercise("EG-7", writes="con_diario", call="con_diario(app, archivo)", 
 
 @RECORD.case("con una petición", raised="¿qué lanza tu diario?")
 def one_request(desk: Desk) -> None:
-    before = datetime.now(UTC)
     status = desk.open().ask("/libros/42?clave=secreta")
-    desk.equal(status, 200, "quien llamó recibió {found} y no 200: el diario no cambia la respuesta.")
+    desk.expect(status == 200, f"quien llamó recibió {status}: el diario no cambia la respuesta. {raised_in(desk.service)}")
     (entry,) = desk.lines("/libros/42")
     desk.expect("secreta" not in f"{entry}", f"se anotó lo que va detrás de «?»: {entry['ruta']}")
     for key, wanted in (("quien", "127.0.0.1"), ("metodo", "GET"), ("ruta", "/libros/42"), ("estado", 200)):
@@ -95,7 +95,7 @@ def one_request(desk: Desk) -> None:
     except (ValueError, TypeError):
         desk.fail(f"«cuando» vale {entry['cuando']!r}: no es una hora ISO 8601.")
     desk.expect(when.utcoffset() == timedelta(0), "«cuando» no dice que sea hora UTC (+00:00).")
-    desk.expect(abs(when - before) < timedelta(seconds=30), "«cuando» no es la hora de la petición.")
+    desk.expect(abs(when - datetime.now(UTC)) < timedelta(seconds=30), "«cuando» no es la hora de la petición.")
 
 
 @RECORD.case("con peticiones que no van bien", raised="¿qué hace tu diario con un fallo?")
@@ -112,7 +112,7 @@ def those_that_fail(desk: Desk) -> None:
 def how_long(desk: Desk) -> None:
     desk.open().leave.set()
     desk.ask("/lento")
-    entry = desk.lines("/lento")[0]
+    (entry,) = desk.lines("/lento")
     desk.expect(type(entry["ms"]) in (int, float), f"«ms» vale {entry['ms']!r} y no un número.")
     desk.expect(49 <= entry["ms"] < 5000, f"tardó 50 ms y se anotó {entry['ms']:g}: ¿en qué unidad mides, y desde cuándo?")
 
@@ -125,13 +125,14 @@ def one_within_another(desk: Desk) -> None:
         inside = time.monotonic()
         time.sleep(0.1)
         asked = time.monotonic()
-        desk.ask("/")
+        desk.ask("/lento?ya")
         least = time.monotonic() - inside
         desk.leave.set()
         wait_for(slow)
+        desk.expect(not desk.alone, "la rápida esperó a que acabara la lenta: ¿qué guarda tu candado?")
         if time.monotonic() - asked < least:
             break  # else the machine was so slow that a wrong time would look right
-    noted = next(entry["ms"] for entry in desk.lines("/lento", "/") if entry["ruta"] == "/lento")
+    noted = max(entry["ms"] for entry in desk.lines("/lento", "/lento"))
     hint = f"con otra en medio, de una que tardó {1000 * least:.0f} ms se anotó {noted:.0f}: ¿de qué petición es el comienzo?"
     desk.expect(noted >= 1000 * least - 1, hint)
 
@@ -144,7 +145,6 @@ def keeps_what_was_there(desk: Desk) -> None:
 
 @RECORD.case("con veinte peticiones a la vez")
 def many_at_once(desk: Desk) -> None:
-    desk.open()
     paths = [f"/libros/{number}" for number in range(20)]
-    desk.at_once([partial(desk.ask, path) for path in paths])
+    desk.open().at_once([partial(desk.ask, path) for path in paths])
     desk.equal(sorted(entry["ruta"] for entry in desk.lines(*paths)), sorted(paths), "se anotó {found}.")
