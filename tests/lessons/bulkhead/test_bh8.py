@@ -44,6 +44,7 @@ WRONG = {
         "            limite //= 2 ** max(1, sum(s > self.objetivo for s in medidas))",
         "¿Qué regla toca",
     ),
+    "rounded": ("limite //= 2", "limite = round(limite / 2)", "se esperaba 3"),
     "grows unmeasured": ("elif medidas:", "else:", "se esperaba 5"),
     "no minimum": ("max(self.minimo, min(limite, self.maximo))", "max(1, min(limite, self.maximo))", "se esperaba 3"),
     "no maximum": ("max(self.minimo, min(limite, self.maximo))", "max(self.minimo, limite)", "se esperaba 6"),

@@ -69,4 +69,10 @@ WRONG["a lock that lets itself in"] = (
     ),
     "¿qué candado la detiene?",
 )
+WRONG["one bulkhead for all names"] = (
+    BH9.source.replace("protecciones = {}", "protecciones, uno = {}, Bulkhead(permisos)").replace(
+        "Bulkhead(permisos, name=nombre)", "uno"
+    ),
+    "¿qué comparten?",
+)
 test_right, test_wrong = BH9.tests(RIGHT, WRONG)

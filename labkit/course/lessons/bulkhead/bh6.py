@@ -33,7 +33,9 @@ def three_well(desk: Desk) -> None:
             "con tres hilos, las tres tareas no llegaron a estar en marcha a la vez: ¿van de una en una?",
         )
         wanted = [("ok", name) for name in "ABC"]
-        desk.equal(found, wanted, "tres tareas devolvieron A, B y C, en ese orden, y ejecutar {found}: ¿y el suyo?")
+        desk.equal(
+            found, wanted, "tres tareas devolvieron A, B y C, en ese orden, y ejecutar devolvió {found}: ¿en qué orden se piden?"
+        )
     desk.equal(desk.run([]), [], "sin ninguna tarea, ejecutar devolvió {found}")
 
 

@@ -61,6 +61,6 @@ def counts_add_up(case: Case, flood: Any) -> None:
         for name in COUNTS:
             case.expect(
                 found[name] == wanted[name] and type(found[name]) is int,
-                f"el grupo aceptó {group.aceptadas}, rechazó {group.rechazadas}, terminaron {group.ended}, y "
+                f"el grupo aceptó {group.aceptadas}, rechazó {group.rechazadas}, terminaron {group.ended}, e "
                 f"inundar dice {name}: {shown(found[name])}. ¿Qué cuentas, y cuándo?",
             )

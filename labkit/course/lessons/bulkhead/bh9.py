@@ -61,11 +61,14 @@ def _world() -> dict[str, Any]:
 
         return work
 
+    def con_envios(call: Any) -> Work:
+        return lambda: ("dentro", call("envios", bien))
+
     def con_otra_y_mal(call: Any) -> Work:
         return con_otra(call, end=mal)
 
-    acts = (pasan, bien, mal, vacio, con_otra, con_otra_y_mal)
-    return {"reloj": clock, **{each.__name__: each for each in acts}}
+    acts = pasan, bien, mal, vacio, con_otra, con_envios, con_otra_y_mal
+    return {"reloj": clock} | {each.__name__: each for each in acts}
 
 
 @PROTECTED.case("recién creada", raised="¿qué devuelve crear_proteccion?")
@@ -102,6 +105,7 @@ PROTECTED.stories(
         "llamar('pagos', mal)",
         "llamar('pagos', vacio)",
         "llamar('envios', bien)",
+        "llamar('pagos', con_envios(llamar))",
         "llamar('pagos', con_otra(llamar))",
         "llamar('pagos', con_otra_y_mal(llamar))",
         "pasan(7)",
@@ -134,9 +138,8 @@ PROTECTED.races(model, _RACE, thing="llamar", world=_world, situation="cuando do
 
 @PROTECTED.case("con dos llamadas dentro a la vez", late="¿qué candado retienes mientras la función trabaja?")
 def calls_run_at_once(case: Case, make: Any) -> None:
-    call, gate = make(2, 3, 25, ManualClock()), threading.Event()
+    call, gate, inside = make(2, 3, 25, ManualClock()), threading.Event(), list[str]()
     case.cleanup(gate.set)
-    inside: list[str] = []
 
     def stay() -> None:
         inside.append("dentro")
