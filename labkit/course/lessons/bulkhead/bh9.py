@@ -26,8 +26,7 @@ def model(permisos: int, fallos: int, espera: float, reloj: Callable[[], float])
         if name not in made:
             breaker = CircuitBreaker(name, fail_threshold=fallos, reset_timeout=espera, ignore=BulkheadFullError, clock=reloj)
             made[name] = breaker, Bulkhead(permisos, name=name)
-        breaker, bulkhead = made[name]
-        return breaker.call(bulkhead.call, work)
+        return made[name][0].call(made[name][1].call, work)
 
     return call
 
@@ -48,11 +47,10 @@ def _world() -> dict[str, Any]:
         raise LookupError("no queda papel")
 
     def con_otra(call: Any, times: int = 1, end: Work = lambda: None) -> Work:
-        """Make work that another client calls beside, so many levels deep, tells how that ended, and ends."""
+        """Make work that another client calls beside, in a context of its own (else it is a part of the probe)."""
 
         def work() -> Any:
             try:
-                # In a context of its own: what a probe itself calls is a part of the probe.
                 found = Context().run(call, "pagos", con_otra(call, times - 1) if times > 1 else bien)
             except Exception as error:
                 found = type(error).__name__
