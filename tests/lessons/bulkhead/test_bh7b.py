@@ -36,6 +36,7 @@ WRONG_B = {
     "one missing": (', "terminadas": len(terminadas)', "", "falta: terminadas"),
     "a list": ("return {", "return [1] or {", "inundar devolvió una lista"),
     "no return": ("return {", "_ = {", "¿falta el return?"),
+    "accepted taken for ended": ("len(terminadas)", "grupo.aceptadas", "terminadas: 40. ¿Qué cuentas"),
     "a list of them": ("len(terminadas)", "terminadas", "¿Qué cuentas"),
 }
 test_right_b, test_wrong_b = BH7B.tests(RIGHT_B, WRONG_B)
