@@ -88,6 +88,11 @@ WRONG_A = {
     "counts nothing": ("self.rechazadas += not cabe", "pass", "rechazadas vale 0"),
     "close does not wait": ("wait=True", "wait=False", "cerrar volvió con"),
     "close only sleeps": ("self.grupo.shutdown(wait=True)", "time.sleep(0.1)", "cerrar volvió con"),
+    "close looks at the queue alone": (
+        "self.grupo.shutdown(wait=True)",
+        "while not self.grupo._work_queue.empty(): time.sleep(0.01)",
+        "cerrar volvió con 2 tareas",
+    ),
     "a number": ("return cabe", "return int(cabe)", "se pide True si la tarea se acepta"),
     "no return": ("return cabe", "pass", "entregar devolvió None"),
 }
