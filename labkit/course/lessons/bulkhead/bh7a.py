@@ -67,17 +67,19 @@ def failures_give_their_place_back(flood: Flood) -> None:
 
 @BOUNDED.case("al cerrar con tareas pendientes", late="¿a qué espera cerrar, y llega a ocurrir?")
 def close_waits(flood: Flood) -> None:
-    for many in (2, 4):  # all of them under way, or two of them in the queue
-        flood.open(2, 2).fill(many)
+    for count in (2, 4):  # all of them under way, or two of them in the queue
+        flood.open(2, 2).fill(count)
         closing = flood.start(flood.group.cerrar)
         end = time.monotonic() + 0.4 * flood.pace.patience
         while not closing.done() and time.monotonic() < end:
             time.sleep(0.005)
-        flood.expect(not closing.done(), f"cerrar volvió con {many - len(flood.ended)} tareas aceptadas sin terminar")
+        flood.expect(not closing.done(), f"cerrar volvió con {count - len(flood.ended)} tareas aceptadas sin terminar")
         flood.gate.set()
-        flood.expect(flood.eventually(closing.done), "las tareas aceptadas ya pueden terminar, y cerrar no vuelve: ¿a qué espera?")
+        flood.expect(
+            flood.eventually(closing.done), "las tareas aceptadas ya pueden terminar, y cerrar no vuelve: ¿a qué espera?"
+        )
         wait_for(closing)
-        flood.equal(len(flood.ended), many, f"se aceptaron {many} tareas y, al volver cerrar, habían terminado {{found}}")
+        flood.equal(len(flood.ended), count, f"se aceptaron {count} tareas y, al volver cerrar, habían terminado {{found}}")
 
 
 @BOUNDED.case("cuando un hilo adelanta a otro que entrega", late=_AT_ONCE)
