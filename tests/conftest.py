@@ -135,7 +135,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((n for n, slow in enumerate(SLOW) if folder[: len(slow)] == slow), -1)
 
     items.sort(key=weight, reverse=hasattr(config, "workerinput"))
-    # These look at the process's own streams, which stay wrapped where a wrong answer blocks its loop for ever.
+    # Its tests look at the process's streams, which stay wrapped where a wrong answer blocks a loop for ever.
     items.sort(key=lambda item: item.path.name != "test_capture.py")
 
 
