@@ -362,12 +362,17 @@ def test_a_server_that_nobody_uses_is_stopped(course: Path) -> None:
         "utf-8",
     )
 
-    async def come_in(address: str) -> None:
+    async def begin(address: str) -> None:
+        """Ask for a server until it is there: by the time its page is, the culler may have stopped it."""
         async with browser() as session:
             student = Student(USERS[0], address, session)
             await student.log_in()
-            await student.come_in()
+            asking = asyncio.create_task(student.come_in())
+            try:
+                await labkit.aeventually(lambda: bool(family(USERS[0])), PATIENCE, every=0.05)
+            finally:
+                asking.cancel()
 
     with hub(course, impatient) as address:
-        asyncio.run(come_in(address))
+        asyncio.run(begin(address))
         labkit.eventually(lambda: not family(USERS[0]), 60, every=0.3)

@@ -93,9 +93,9 @@ def cells_of(name: str) -> list[str]:
 
 
 def meaning(cell: Cell) -> tuple[Any, ...]:
-    """What a cell showed, ports aside."""
+    """What a cell showed, ports aside, and how often a service that looks by itself has asked."""
     return tuple(
-        re.sub(r"\b\d{4,5}\b", "PUERTO", text or "")
+        re.sub(r"\b\d{4,5}\b|\b\d+ peticion(es)?\b|\b\d+ petición\b", "NÚMERO", text or "")
         for text in (cell.stdout, cell.stderr, cell.result, cell.error, cell.error_text)
     )
 
