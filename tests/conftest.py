@@ -135,8 +135,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((n for n, slow in enumerate(SLOW) if folder[: len(slow)] == slow), -1)
 
     items.sort(key=weight, reverse=hasattr(config, "workerinput"))
-    # Its tests look at the process's streams, which stay wrapped where a wrong answer blocks a loop for ever.
-    items.sort(key=lambda item: item.path.name != "test_capture.py")
+    # They look at the process's streams and threads, and a wrong answer that blocks a loop for ever keeps both.
+    items.sort(key=lambda item: item.path.name not in ("test_capture.py", "test_roster.py"))
 
 
 def running() -> set[Service]:
