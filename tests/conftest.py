@@ -135,7 +135,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((n for n, slow in enumerate(SLOW) if folder[: len(slow)] == slow), -1)
 
     items.sort(key=weight, reverse=hasattr(config, "workerinput"))
-    # They look at the process's streams and threads, and a wrong answer that blocks a loop for ever keeps both.
+    # They look at the process's streams and threads; a wrong answer that blocks a loop for ever keeps both.
     items.sort(key=lambda item: item.path.name not in ("test_capture.py", "test_roster.py"))
 
 
